@@ -1,0 +1,77 @@
+package wal
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Config says how a Store behaves. The zero value of a field means its default.
+type Config struct {
+	Dir   string   // the directory; made when missing
+	Lanes []string // one Log each, by name
+
+	MaxBytes     int64 // cap over all lanes, in bytes; 0: the smaller of 4 GiB and half the file system
+	MinFreeBytes int64 // leave this much of the file system free; 0: the smaller of 1 GiB and a tenth of it
+	WhenFull     WhenFull
+
+	GenerationBytes int64 // a generation ends at this size; 0: 8 MiB
+
+	// NewFold makes the fold that a lane's meta goes through; nil: meta is not folded.
+	NewFold func(lane string) Fold
+	// Done says how far into a generation of an earlier process everything was acknowledged: an
+	// offset into its file and the items before it; zeros when not known. It only saves work: nil is always right.
+	Done func(stream Key, gen uint64) (offset int64, items uint64)
+	// OnLoss hears of every loss, after it is in the ledger.
+	OnLoss func(Loss)
+
+	FS  FS           // nil: OS{}
+	Log *slog.Logger // nil: discards
+}
+
+// WhenFull is what gives way when the cap or the reserve is reached.
+type WhenFull string
+
+const (
+	Refuse     WhenFull = "refuse"      // Append says ErrFull
+	DropOldest WhenFull = "drop_oldest" // the oldest generation with nothing in flight goes, and the ledger says what was in it
+)
+
+// Fold reduces the meta of a lane's records, in order, to one value that is written at the
+// head of each generation, so that it outlives the records it came from.
+// It is called by one goroutine at a time.
+type Fold interface {
+	Apply(meta []byte)             // a record with this meta is durable
+	Snapshot(dst []byte) []byte    // appends the value
+	Restore(snapshot []byte) error // takes a value back
+}
+
+const (
+	defaultMaxBytes   = 4 << 30
+	defaultMinFree    = 1 << 30
+	defaultGeneration = 8 << 20
+	// maxGeneration is where a generation ends at the latest: its size, one group and one record over.
+	maxGeneration = 64<<20 + 2*maxFrame
+	// maxGroup bounds one group commit, in bytes; a larger record goes alone.
+	maxGroup = 1 << 20
+)
+
+var (
+	// ErrFull says that the cap or the file system's reserve is reached and the policy is to refuse. Wait and append again.
+	ErrFull = errors.New("wal: full")
+	// ErrClosed says that CloseWrite or Close was called.
+	ErrClosed = errors.New("wal: closed")
+)
+
+// A Loss is a piece of the log that will never be delivered, and why.
+type Loss struct {
+	Time    time.Time `json:"time"`
+	Lane    string    `json:"lane"`
+	Reason  string    `json:"reason"` // "evicted", "corrupt", "refused"
+	Stream  string    `json:"stream"` // hex of the stream key
+	FromSeq uint64    `json:"from_seq"`
+	ToSeq   uint64    `json:"to_seq"`
+	Items   uint64    `json:"items"`
+	Bytes   int64     `json:"bytes"`
+	Detail  string    `json:"detail,omitempty"`
+}

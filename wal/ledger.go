@@ -1,0 +1,92 @@
+package wal
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// The ledger is one JSON object a line, one line a loss: which records, how many, why.
+// It is bounded: at its cap it moves to ledger.jsonl.1 and begins again.
+type ledger struct {
+	mu   sync.Mutex
+	path string
+	fs   FS
+	log  *slog.Logger
+	file File
+	size int64
+}
+
+// ledgerMax bounds the ledger, in bytes; one older file of the same size is kept.
+const ledgerMax = 4 << 20
+
+func newLedger(path string, fs FS, log *slog.Logger) *ledger {
+	return &ledger{path: path, fs: fs, log: log}
+}
+
+// write stamps l and stores it durably; a loss that cannot be written is still logged by the caller.
+func (g *ledger) write(l Loss) Loss {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.Time = time.Now().UTC()
+	line, err := json.Marshal(l)
+	if err != nil {
+		g.log.Error("ledger line", "err", err)
+		return l
+	}
+	if err := g.append(append(line, '\n')); err != nil {
+		g.log.Error("the ledger cannot be written; this log line is the only record of the loss", "err", err)
+	}
+	return l
+}
+
+// append needs mu.
+func (g *ledger) append(line []byte) error {
+	if g.file == nil {
+		if err := g.open(); err != nil {
+			return err
+		}
+	}
+	if g.size+int64(len(line)) > ledgerMax {
+		g.file.Close()
+		g.file = nil
+		if err := g.fs.Rename("ledger", g.path, g.path+".1"); err != nil {
+			return err
+		}
+		if err := g.open(); err != nil {
+			return err
+		}
+	}
+	if _, err := g.file.Write(line); err != nil {
+		return err
+	}
+	g.size += int64(len(line))
+	return g.file.Sync()
+}
+
+func (g *ledger) open() error {
+	f, err := g.fs.OpenFile("ledger", g.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	g.file, g.size = f, st.Size()
+	return nil
+}
+
+func (g *ledger) close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.file == nil {
+		return nil
+	}
+	err := g.file.Close()
+	g.file = nil
+	return err
+}

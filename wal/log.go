@@ -1,0 +1,223 @@
+package wal
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// String is the key in hex.
+func (k Key) String() string { return hex.EncodeToString(k[:]) }
+
+// newKey mints a stream. rand.Read does not fail.
+func newKey() (k Key) {
+	rand.Read(k[:])
+	return k
+}
+
+// A Record is what a lane stores. The log does not look into Meta or Data.
+type Record struct {
+	Items    int   // how many items Data holds: for accounting only
+	Accepted int64 // when it was taken in, unix nanoseconds; 0: now
+	Meta     []byte
+	Data     []byte
+}
+
+// An Entry is a record handed out by Next. Meta and Data are valid until the next call of Next.
+// Every entry is given back with Ack, once.
+type Entry struct {
+	Stream   Key
+	Seq      uint64
+	Items    int
+	CumItems uint64 // items of the stream up to and including this record
+	Accepted int64
+	Meta     []byte
+	Data     []byte
+
+	gen   *generation // nil while it is only in memory
+	end   int64       // where it ends in its file
+	size  int64       // what it takes in a file
+	out   bool        // handed out while only in memory
+	acked bool
+}
+
+// A Log is one lane: many appenders, one reader.
+type Log struct {
+	store  *Store
+	name   string
+	dir    string
+	stream Key
+	fold   Fold
+
+	wake     chan struct{} // to the committer: there is work
+	readable chan struct{} // to the reader: there may be an entry
+	sweep    chan struct{} // to the sweeper: there may be a generation to remove
+	stop     chan struct{} // closed by close
+	ended    chan struct{} // closed when the committer has returned
+	running  sync.WaitGroup
+
+	mu          sync.Mutex
+	queue       []*pending
+	deferred    []*Entry // in memory only, oldest first; overflow mode
+	handedOut   int      // how many of deferred Next has given out
+	deferredSum int64
+	spill       bool     // the committer is to write deferred
+	metaDue     [][]byte // of deferred entries that were delivered without being written
+	closed      bool
+	nextSeq     uint64
+	cumItems    uint64
+	gens        []*generation // oldest first; the last is the newest and never removed
+	garbage     []*generation
+	flying      []*Entry // handed out, in order; acknowledged ones leave from the front
+	stats       Stats
+
+	// Only the committer uses these.
+	out     Appender
+	nextGen uint64
+	frames  frameBuffer
+
+	rd reader // only the reader uses it; rd.skip is guarded by mu
+}
+
+// A generation is one file.
+type generation struct {
+	num    uint64
+	dir    string
+	stream Key
+
+	// Guarded by Log.mu.
+	end      int64  // committed: nothing beyond it is read
+	records  uint64 // committed
+	items    uint64 // committed
+	charged  int64  // bytes in the budget
+	sealed   bool   // end is final
+	drained  bool   // the reader has passed its end
+	gone     bool   // evicted
+	inFlight int    // handed out and not acknowledged
+	ackedTo  int64  // everything before this offset is acknowledged
+	ackedIt  uint64 // items before ackedTo
+	oldest   int64  // accept time of its first record, unix ns; 0 when not known
+}
+
+func (g *generation) file() string { return filepath.Join(g.dir, segmentName) }
+
+func genDir(laneDir string, num uint64) string {
+	return filepath.Join(laneDir, fmt.Sprintf("%016x", num))
+}
+
+// Stats counts items and bytes since Open; Recovered is what Open found.
+// Recovered + Appended = Acked + Lost + Held.
+type Stats struct {
+	Recovered uint64 // items on disk at Open that were not known to be acknowledged
+	Appended  uint64 // items taken
+	Acked     uint64 // items acknowledged
+	Lost      uint64 // items evicted or unreadable
+	Held      uint64 // items in the log
+	Bytes     int64  // on disk, and in memory when deferred
+	Deferred  int64  // bytes only in memory
+	Files     int
+	Oldest    time.Time // accept time of the oldest generation with unacknowledged records; zero when there is none
+	Failures  uint64    // write and sync errors
+}
+
+func newLog(s *Store, name string) *Log {
+	l := &Log{
+		store: s, name: name, dir: filepath.Join(s.cfg.Dir, name), stream: newKey(),
+		wake: make(chan struct{}, 1), readable: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
+		stop: make(chan struct{}), ended: make(chan struct{}), rd: reader{skip: make(map[uint64]bool)},
+	}
+	if s.cfg.NewFold != nil {
+		l.fold = s.cfg.NewFold(name)
+	}
+	return l
+}
+
+func (l *Log) open() error {
+	if err := l.store.fs.MkdirAll("lane", l.dir); err != nil {
+		return err
+	}
+	if err := l.recover(); err != nil {
+		return err
+	}
+	if err := l.begin(); err != nil {
+		// A full or failing disk does not keep the node from starting: Append tries again.
+		l.store.log.Error("log cannot be written, taking nothing in until it can", "lane", l.name, "err", err)
+	}
+	l.running.Go(l.sweepLoop)
+	go l.commitLoop()
+	return nil
+}
+
+// Name is the lane's.
+func (l *Log) Name() string { return l.name }
+
+// Stats is a snapshot.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Held = s.Recovered + s.Appended - s.Acked - s.Lost
+	s.Deferred = l.deferredSum
+	s.Files = len(l.gens)
+	s.Bytes = l.deferredSum
+	for _, g := range l.gens {
+		s.Bytes += g.charged
+		if s.Oldest.IsZero() && g.oldest != 0 && !(g.drained && g.inFlight == 0) {
+			s.Oldest = time.Unix(0, g.oldest)
+		}
+	}
+	if s.Held == 0 {
+		s.Oldest = time.Time{}
+	}
+	return s
+}
+
+// Progress is how far each generation is acknowledged, for Config.Done of a later process.
+func (l *Log) Progress(visit func(stream Key, gen uint64, offset int64, items uint64)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range l.gens {
+		if g.ackedTo > 0 {
+			visit(g.stream, g.num, g.ackedTo, g.ackedIt)
+		}
+	}
+}
+
+// closeWrite ends intake and waits until what was accepted is on disk.
+func (l *Log) closeWrite() error {
+	l.mu.Lock()
+	l.closed = true
+	l.spill = true
+	l.mu.Unlock()
+	signal(l.wake)
+	<-l.ended
+	signal(l.readable)
+	if left := l.Stats().Deferred; left > 0 {
+		return fmt.Errorf("wal: lane %s: %d bytes that were held in memory could not be written and are lost if not delivered now", l.name, left)
+	}
+	return nil
+}
+
+func (l *Log) close() error {
+	select {
+	case <-l.stop:
+		return nil
+	default:
+	}
+	close(l.stop)
+	l.running.Wait()
+	l.sweepOnce()
+	l.rd.close()
+	return nil
+}
+
+// signal wakes whoever waits on c, without waiting.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
