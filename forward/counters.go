@@ -1,0 +1,45 @@
+package forward
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Counters are those of one hop, in items. For each signal they satisfy, at any time
+// nothing is being handed over,
+//
+//	in + recovered = out{delivered|already_present} + held + lost{reason}
+type Counters struct {
+	In        *prometheus.CounterVec // spillway_in_items_total{signal}
+	Repeated  *prometheus.CounterVec // spillway_repeated_items_total{signal}: of In, seen before
+	Recovered *prometheus.GaugeVec   // spillway_recovered_items{signal}: found in the log at start
+	Out       *prometheus.CounterVec // spillway_out_items_total{signal,outcome}
+	Held      *prometheus.GaugeVec   // spillway_held_items{signal}
+	Lost      *prometheus.CounterVec // spillway_lost_items_total{signal,reason}
+	Refused   *prometheus.CounterVec // spillway_refused_requests_total{reason}: told to wait or never; nothing of them was taken
+	Attempts  *prometheus.CounterVec // spillway_send_attempts_total{signal,outcome}
+}
+
+// NewCounters registers the counters of hop ("agent" or "collector") with reg; nil registers nowhere.
+func NewCounters(reg prometheus.Registerer, hop string) *Counters {
+	if reg != nil {
+		reg = prometheus.WrapRegistererWith(prometheus.Labels{"hop": hop}, reg)
+	}
+	f := promauto.With(reg)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return f.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"signal"})
+	}
+	return &Counters{
+		In:        counter("spillway_in_items_total", "Items taken over from senders and files.", "signal"),
+		Repeated:  counter("spillway_repeated_items_total", "Items taken over again: their record was sent before.", "signal"),
+		Recovered: gauge("spillway_recovered_items", "Items found in the log at start."),
+		Out:       counter("spillway_out_items_total", "Items handed on.", "signal", "outcome"),
+		Held:      gauge("spillway_held_items", "Items this process is responsible for now."),
+		Lost:      counter("spillway_lost_items_total", "Items that will never be delivered, by reason; the ledger names them.", "signal", "reason"),
+		Refused:   counter("spillway_refused_requests_total", "Requests answered with wait or never.", "reason"),
+		Attempts:  counter("spillway_send_attempts_total", "Batches offered to the next hop, by what it said.", "signal", "outcome"),
+	}
+}

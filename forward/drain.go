@@ -1,0 +1,241 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spillway-io/spillway/wal"
+)
+
+// A Drain delivers what is in one lane of the log to the next hop, several batches at a time,
+// until the hop has taken them, refused them for good, or the context ends. What is not
+// delivered stays in the log.
+type Drain struct {
+	Log         *wal.Log
+	Signal      Signal
+	Next        Sink
+	Batch       BatchConfig
+	Retry       RetryConfig
+	Parallel    int // batches in flight
+	Circuit     *Circuit
+	Limiter     *Limiter
+	Metrics     *Counters
+	DeadLetters *DeadLetters
+	Parked      *wal.Log               // where records go that fail while others pass; nil: they hold their place
+	Woken       func() <-chan struct{} // closed when the next hop has just become reachable; nil: never
+	OnFailure   func()                 // a delivery failed; overflow mode writes to disk then
+	Logger      *slog.Logger
+
+	outage outage
+}
+
+// parkAfter is how many tries a batch gets that fails while others pass.
+const parkAfter = 3
+
+// Run delivers until the log has ended and everything was handed over (nil), or ctx is done.
+func (d *Drain) Run(ctx context.Context) error {
+	b := NewBatcher(d.Batch, d.Log.Next)
+	free := make(chan []byte, d.Parallel) // bodies to use again; its capacity is the number in flight
+	for range d.Parallel {
+		free <- nil
+	}
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	for {
+		var body []byte
+		select {
+		case body = <-free:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		p, err := b.Next(ctx, body)
+		if p != nil {
+			d.Limiter.Charge(int64(cap(p.body)))
+			sending.Go(func() {
+				d.deliver(ctx, p, p.parts)
+				d.Limiter.Give(int64(cap(p.body)))
+				free <- p.body
+			})
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// deliver hands over parts of p, which are contiguous, and acknowledges them in the log.
+func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
+	back, passed := NewBackoff(d.Retry), d.Circuit.Successes()
+	for try := 1; ctx.Err() == nil; try++ {
+		woken := d.wokenChan()
+		probe, err := d.Circuit.Enter(ctx)
+		if err != nil {
+			return
+		}
+		now := parts
+		if probe {
+			now = parts[:1] // the circuit is open: one small batch
+		}
+		err = d.put(ctx, p, now)
+		d.Circuit.Leave(probe, delivered(err) || Refused(err) != nil)
+		d.note(err, now)
+		switch {
+		case delivered(err):
+			d.done(now, err)
+			if parts = parts[len(now):]; len(parts) == 0 {
+				return
+			}
+			try, passed = 0, d.Circuit.Successes()
+			continue
+		case Refused(err) != nil:
+			if d.refused(ctx, p, now, Refused(err)) {
+				if parts = parts[len(now):]; len(parts) == 0 {
+					return
+				}
+				continue
+			}
+		case d.OnFailure != nil:
+			d.OnFailure()
+		}
+		if try > parkAfter && d.Circuit.Successes() > passed && d.park(ctx, p, parts) {
+			return
+		}
+		if sleep(ctx, back.After(err), woken) {
+			back.Reset()
+		}
+	}
+}
+
+// delivered says that the next hop has taken over.
+func delivered(err error) bool { return err == nil || Partial(err) != nil }
+
+func (d *Drain) wokenChan() <-chan struct{} {
+	if d.Woken == nil {
+		return nil
+	}
+	return d.Woken()
+}
+
+func (d *Drain) put(ctx context.Context, p *parcel, parts []parcelPart) error {
+	b := Batch{Signal: d.Signal, Body: p.bytes(parts)}
+	for _, part := range parts {
+		b.Items += part.items
+	}
+	err := d.Next.Put(ctx, b)
+	d.Metrics.Attempts.WithLabelValues(d.Signal.String(), outcome(err)).Inc()
+	return err
+}
+
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "taken"
+	case Partial(err) != nil:
+		return "partial"
+	case Refused(err) != nil:
+		return "refused"
+	case Busy(err) != nil:
+		return "busy"
+	}
+	return "failed"
+}
+
+// done acknowledges what was taken.
+func (d *Drain) done(parts []parcelPart, err error) {
+	items := 0
+	for _, part := range parts {
+		items += part.items
+		d.Log.Ack(part.entry)
+	}
+	if partial := Partial(err); partial != nil {
+		lost := min(items, partial.Items)
+		d.Metrics.Lost.WithLabelValues(d.Signal.String(), partial.Reason).Add(float64(lost))
+		d.Logger.Error("the next hop took a batch but cannot store all of it", "signal", d.Signal.String(), "lost_items", lost, "reason", partial.Reason, "err", partial.Err)
+		items -= lost
+	}
+	d.Metrics.Out.WithLabelValues(d.Signal.String(), "delivered").Add(float64(items))
+}
+
+// refused finds the culprit in a batch by halving, and sets it aside. False: not now; a storm
+// of refusals is a fault of configuration, not of records, and everything is kept.
+func (d *Drain) refused(ctx context.Context, p *parcel, parts []parcelPart, why *RefusedError) bool {
+	if len(parts) > 1 {
+		half := len(parts) / 2
+		d.deliver(ctx, p, parts[:half])
+		d.deliver(ctx, p, parts[half:])
+		return true
+	}
+	part := parts[0]
+	if err := d.DeadLetters.Put(d.Signal, part.entry, p.bytes(parts), why); err != nil {
+		d.Logger.Warn("refused record is kept in the log", "signal", d.Signal.String(), "items", part.items, "reason", why.Reason, "err", err)
+		return false
+	}
+	d.Metrics.Lost.WithLabelValues(d.Signal.String(), why.Reason).Add(float64(part.items))
+	d.Log.Ack(part.entry)
+	return true
+}
+
+// park moves records that keep failing, while others pass, out of the way of their lane. They
+// keep their identity: what is written is the marker and the bytes.
+func (d *Drain) park(ctx context.Context, p *parcel, parts []parcelPart) bool {
+	if d.Parked == nil || d.Parked == d.Log {
+		return false
+	}
+	recs := make([]wal.Record, len(parts))
+	for i, part := range parts {
+		recs[i] = wal.Record{Items: part.items, Accepted: part.entry.Accepted, Data: p.body[part.start:part.end]}
+	}
+	if err := d.Parked.Append(ctx, recs...); err != nil {
+		return false
+	}
+	for _, part := range parts {
+		d.Log.Ack(part.entry)
+	}
+	d.Logger.Warn("records that keep failing are parked and tried again slowly", "signal", d.Signal.String(), "records", len(parts))
+	return true
+}
+
+// An outage is logged when it begins, seldom while it lasts, and when it ends.
+type outage struct {
+	mu       sync.Mutex
+	since    time.Time
+	lastLine time.Time
+	attempts int
+}
+
+// outageEvery is how often a lasting outage is mentioned.
+const outageEvery = time.Minute
+
+func (d *Drain) note(err error, parts []parcelPart) {
+	o := &d.outage
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if delivered(err) || Refused(err) != nil {
+		if !o.since.IsZero() {
+			d.Logger.Info("delivering again", "signal", d.Signal.String(), "after", time.Since(o.since).Round(time.Millisecond), "failed_attempts", o.attempts)
+		}
+		o.since, o.lastLine, o.attempts = time.Time{}, time.Time{}, 0
+		return
+	}
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	o.attempts++
+	if o.since.IsZero() {
+		o.since = time.Now()
+	}
+	if time.Since(o.lastLine) < outageEvery {
+		return
+	}
+	o.lastLine = time.Now()
+	d.Logger.Warn("delivery fails, the data waits in the log", "signal", d.Signal.String(), "records", len(parts),
+		"failing_for", time.Since(o.since).Round(time.Second), "attempts", o.attempts, "err", fmt.Sprint(err))
+}
