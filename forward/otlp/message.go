@@ -98,11 +98,11 @@ var (
 )
 
 var (
-	spanEvent = (&message{name: "Event"}).one(fixed64, 1).one(text, 2).many(3, keyValue).one(varint, 4)
-	spanLink  = (&message{name: "Link"}).one(id16, 1).one(id8, 2).one(text, 3).many(4, keyValue).one(varint, 5).one(fixed32, 6)
-	status    = (&message{name: "Status"}).one(text, 2).one(varint, 3)
-	span      = (&message{name: "Span"}).one(id16, 1).one(id8, 2, 4).one(text, 3, 5).one(varint, 6, 10, 12, 14).one(fixed64, 7, 8).
-			many(9, keyValue).many(11, spanEvent).many(13, spanLink).single(15, status).one(fixed32, 16)
+	spanEvent  = (&message{name: "Event"}).one(fixed64, 1).one(text, 2).many(3, keyValue).one(varint, 4)
+	spanLink   = (&message{name: "Link"}).one(id16, 1).one(id8, 2).one(text, 3).many(4, keyValue).one(varint, 5).one(fixed32, 6)
+	spanStatus = (&message{name: "Status"}).one(text, 2).one(varint, 3)
+	span       = (&message{name: "Span"}).one(id16, 1).one(id8, 2, 4).one(text, 3, 5).one(varint, 6, 10, 12, 14).one(fixed64, 7, 8).
+			many(9, keyValue).many(11, spanEvent).many(13, spanLink).single(15, spanStatus).one(fixed32, 16)
 	scopeSpans    = (&message{name: "ScopeSpans"}).single(1, scope).items(2, span).one(text, 3)
 	resourceSpans = (&message{name: "ResourceSpans"}).single(1, resource).many(2, scopeSpans).one(text, 3)
 	tracesRequest = (&message{name: "ExportTraceServiceRequest"}).many(1, resourceSpans)

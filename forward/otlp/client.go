@@ -1,0 +1,335 @@
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/spillway-io/spillway/forward"
+)
+
+// ClientConfig says where batches go.
+type ClientConfig struct {
+	Endpoints   []string          `yaml:"endpoints"`   // gRPC targets: host:port or dns:///host:port; each name's addresses are used in turn
+	Compression string            `yaml:"compression"` // zstd, gzip or none
+	Timeout     time.Duration     `yaml:"timeout"`     // of one attempt; the peer answers when the data is stored
+	TLS         *ClientTLS        `yaml:"tls"`         // none: plain text
+	Auth        Auth              `yaml:"auth"`
+	Headers     map[string]string `yaml:"headers"`
+	// Identity says whether record markers are sent: auto (to peers that announce that they
+	// know them), on, off.
+	Identity string `yaml:"identity"`
+}
+
+// Validate names everything that is wrong.
+func (c ClientConfig) Validate() error {
+	var errs []error
+	if len(c.Endpoints) == 0 {
+		errs = append(errs, errors.New("endpoints: name at least one collector, for instance dns:///collector:4319"))
+	}
+	for _, e := range c.Endpoints {
+		if strings.HasPrefix(e, "http://") || strings.HasPrefix(e, "https://") {
+			errs = append(errs, fmt.Errorf("endpoints: %q: forwarding is by gRPC: write host:port, and tls: for encryption", e))
+		}
+	}
+	switch c.Compression {
+	case "zstd", "gzip", "none":
+	default:
+		errs = append(errs, fmt.Errorf("compression: %q: use zstd, gzip or none", c.Compression))
+	}
+	switch c.Identity {
+	case "auto", "on", "off":
+	default:
+		errs = append(errs, fmt.Errorf("identity: %q: use auto, on or off", c.Identity))
+	}
+	if c.Timeout <= 0 {
+		errs = append(errs, errors.New("timeout must be positive, for instance 60s"))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	// ejectAfter failures in a row an endpoint is passed over, for ejectFor.
+	ejectAfter = 3
+	ejectFor   = 30 * time.Second
+	// reconnect bounds the pause between attempts to connect: a collector that is back is seen within it.
+	reconnect = 1200 * time.Millisecond
+)
+
+// A Client is a Sink that sends each batch to one of several collectors.
+type Client struct {
+	cfg       ClientConfig
+	log       *slog.Logger
+	endpoints []*endpoint
+	stop      context.CancelFunc
+	watching  sync.WaitGroup
+
+	mu    sync.Mutex
+	next  int
+	woken chan struct{} // closed and replaced when an endpoint becomes ready
+}
+
+type endpoint struct {
+	name string
+	conn *grpc.ClientConn
+
+	mu          sync.Mutex
+	failures    int
+	ejected     time.Time // passed over until then
+	compression string
+	knows       knowledge // whether it understands markers
+}
+
+type knowledge uint8
+
+const (
+	notAsked knowledge = iota
+	knowsMarkers
+	knowsNothing
+)
+
+// NewClient connects in the background.
+func NewClient(cfg ClientConfig, log *slog.Logger) (*Client, error) {
+	secure, err := cfg.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	creds := insecure.NewCredentials()
+	if secure != nil {
+		creds = credentials.NewTLS(secure)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c := &Client{cfg: cfg, log: log, stop: stop, woken: make(chan struct{})}
+	for _, name := range cfg.Endpoints {
+		conn, err := grpc.NewClient(name,
+			grpc.WithTransportCredentials(creds),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(1<<20), grpc.WaitForReady(false)),
+			grpc.WithDisableRetry(), // a retry that we do not see could store a batch twice
+			grpc.WithDisableServiceConfig(),
+			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 5 * time.Second,
+				Backoff: backoff.Config{BaseDelay: reconnect / 4, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnect}}),
+			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
+			grpc.WithInitialWindowSize(windowSize))
+		if err != nil {
+			stop()
+			return nil, errors.Join(fmt.Errorf("endpoint %s: %w", name, err), c.Close())
+		}
+		e := &endpoint{name: name, conn: conn, compression: cfg.Compression}
+		c.endpoints = append(c.endpoints, e)
+		c.watching.Go(func() { c.watch(ctx, e) })
+	}
+	return c, nil
+}
+
+// Close ends all connections.
+func (c *Client) Close() error {
+	c.stop()
+	c.watching.Wait()
+	var errs []error
+	for _, e := range c.endpoints {
+		errs = append(errs, e.conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// watch keeps e connected and wakes those who wait when it has become ready.
+func (c *Client) watch(ctx context.Context, e *endpoint) {
+	for {
+		state := e.conn.GetState()
+		switch state {
+		case connectivity.Idle:
+			e.conn.Connect()
+		case connectivity.Ready:
+			e.mu.Lock()
+			e.failures, e.ejected, e.knows = 0, time.Time{}, notAsked
+			e.mu.Unlock()
+			c.wake()
+		}
+		if !e.conn.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
+}
+
+func (c *Client) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.woken)
+	c.woken = make(chan struct{})
+}
+
+// Woken is closed when an endpoint becomes ready: whoever backs off should try again.
+func (c *Client) Woken() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.woken
+}
+
+// Put sends b to one endpoint, once. See forward.Sink for what errors mean.
+func (c *Client) Put(ctx context.Context, b forward.Batch) error {
+	e := c.pick()
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, fmt.Errorf("no answer from %s within %s", e.name, c.cfg.Timeout))
+	defer cancel()
+	ctx = c.outgoing(ctx)
+	body, err := c.forPeer(ctx, e, b)
+	if err != nil {
+		return c.settle(e, err)
+	}
+	resp, err := e.call(ctx, b.Signal, body)
+	if unsupportedCompression(err) && c.fallBack(e) {
+		resp, err = e.call(ctx, b.Signal, body)
+	}
+	if err := c.settle(e, err); err != nil {
+		return err
+	}
+	if p := parseResponse(resp); p != nil {
+		return p
+	}
+	return nil
+}
+
+func (c *Client) outgoing(ctx context.Context) context.Context {
+	for k, v := range c.cfg.Headers {
+		ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(k), v)
+	}
+	if c.cfg.Auth.Token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.cfg.Auth.Token)
+	}
+	return ctx
+}
+
+// pick takes the endpoints in turn, passing over those that are ejected or not connected as
+// long as there are others.
+func (c *Client) pick() *endpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	best := c.endpoints[c.next%len(c.endpoints)]
+	for i := range c.endpoints {
+		e := c.endpoints[(c.next+i)%len(c.endpoints)]
+		if e.healthy() && e.conn.GetState() == connectivity.Ready {
+			best = e
+			break
+		}
+	}
+	c.next++
+	return best
+}
+
+func (e *endpoint) healthy() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return time.Now().After(e.ejected)
+}
+
+// forPeer takes the markers out of the body for a peer that does not know them. Whether it
+// does is asked with an empty request, before the first batch on a connection.
+func (c *Client) forPeer(ctx context.Context, e *endpoint, b forward.Batch) ([]byte, error) {
+	if c.cfg.Identity == "on" {
+		return b.Body, nil
+	}
+	if c.cfg.Identity == "auto" {
+		knows, err := e.ask(ctx, b.Signal)
+		if err != nil {
+			return nil, err
+		}
+		if knows == knowsMarkers {
+			return b.Body, nil
+		}
+	}
+	return forward.StripMarkers(append([]byte(nil), b.Body...))
+}
+
+func (e *endpoint) ask(ctx context.Context, sig forward.Signal) (knowledge, error) {
+	e.mu.Lock()
+	knows := e.knows
+	e.mu.Unlock()
+	if knows != notAsked {
+		return knows, nil
+	}
+	var header metadata.MD
+	if _, err := e.call(ctx, sig, nil, grpc.Header(&header)); err != nil {
+		return notAsked, err
+	}
+	knows = knowsNothing
+	if len(header.Get(identityHeader)) > 0 {
+		knows = knowsMarkers
+	}
+	e.mu.Lock()
+	e.knows = knows
+	e.mu.Unlock()
+	return knows, nil
+}
+
+func (e *endpoint) call(ctx context.Context, sig forward.Signal, body []byte, opts ...grpc.CallOption) ([]byte, error) {
+	e.mu.Lock()
+	if e.compression != "none" && len(body) > 0 {
+		opts = append(opts, grpc.UseCompressor(e.compression))
+	}
+	e.mu.Unlock()
+	out := raw{out: body}
+	var in raw
+	if err := e.conn.Invoke(ctx, "/"+services[sig]+"/Export", &out, &in, opts...); err != nil {
+		if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
+			return nil, fmt.Errorf("%w (%w)", err, cause)
+		}
+		return nil, err
+	}
+	defer in.free()
+	enc, resp := untag(in.in.Materialize())
+	if enc != "" {
+		return nil, nil // a compressed answer to an OK is a remark at most; the batch is taken
+	}
+	return resp, nil
+}
+
+// fallBack turns to the next weaker compression, once per endpoint and kind.
+func (c *Client) fallBack(e *endpoint) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	was := e.compression
+	switch was {
+	case "zstd":
+		e.compression = "gzip"
+	case "gzip":
+		e.compression = "none"
+	default:
+		return false
+	}
+	c.log.Warn("the peer does not know this compression, using another", "endpoint", e.name, "was", was, "now", e.compression)
+	return true
+}
+
+// settle books the outcome to the endpoint's health and says what it means for the batch.
+func (c *Client) settle(e *endpoint, err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil {
+		e.failures = 0
+		return nil
+	}
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.ResourceExhausted, codes.Canceled:
+		// It lives, and says something about the batch or its load.
+	default:
+		if e.failures++; e.failures == ejectAfter && len(c.endpoints) > 1 {
+			e.ejected, e.failures = time.Now().Add(ejectFor), 0
+			c.log.Warn("endpoint passed over for a while", "endpoint", e.name, "for", ejectFor, "err", err)
+		}
+	}
+	return fmt.Errorf("%s: %w", e.name, fromStatus(err))
+}

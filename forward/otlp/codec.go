@@ -1,0 +1,223 @@
+package otlp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/spillway-io/spillway/forward"
+)
+
+// A raw message goes through gRPC as bytes: nothing is decoded or built.
+type raw struct {
+	out []byte          // to send; lent until the call returns
+	in  mem.BufferSlice // received; free it
+}
+
+func (m *raw) free() {
+	m.in.Free()
+	m.in = nil
+}
+
+// rawCodec passes raw messages through and marshals everything else (health, status) as protobuf.
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	switch m := v.(type) {
+	case *raw:
+		return mem.BufferSlice{mem.SliceBuffer(m.out)}, nil
+	case proto.Message:
+		b, err := proto.Marshal(m)
+		return mem.BufferSlice{mem.SliceBuffer(b)}, err
+	}
+	return nil, fmt.Errorf("BUG: otlp: cannot marshal a %T", v)
+}
+
+func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	switch m := v.(type) {
+	case *raw:
+		data.Ref()
+		m.in = data
+		return nil
+	case proto.Message:
+		return proto.Unmarshal(data.Materialize(), m)
+	}
+	return fmt.Errorf("BUG: otlp: cannot unmarshal a %T", v)
+}
+
+// gRPC decompresses a message before a handler can say that there is no memory for it. So the
+// decompressors registered here do not decompress: they put two bytes in front of what they are
+// given, and expand does the work, within limits. No protobuf message begins with a zero byte.
+//
+// The registry is one per process and also serves our own client, whose answers are tiny.
+
+const (
+	compressedGzip = 1
+	compressedZstd = 2
+)
+
+func init() {
+	encoding.RegisterCompressor(compressor{"gzip", compressedGzip, func(w io.Writer) (io.WriteCloser, error) {
+		return gzip.NewWriterLevel(w, gzip.BestSpeed)
+	}})
+	encoding.RegisterCompressor(compressor{"zstd", compressedZstd, func(w io.Writer) (io.WriteCloser, error) {
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	}})
+}
+
+type compressor struct {
+	name string
+	id   byte
+	open func(io.Writer) (io.WriteCloser, error)
+}
+
+func (c compressor) Name() string { return c.name }
+
+type resetWriter interface {
+	io.WriteCloser
+	Reset(io.Writer)
+}
+
+var writers [3]sync.Pool // by compressor id
+
+func (c compressor) Compress(w io.Writer) (io.WriteCloser, error) {
+	if rw, ok := writers[c.id].Get().(resetWriter); ok {
+		rw.Reset(w)
+		return &pooledWriter{rw, c.id}, nil
+	}
+	wc, err := c.open(w)
+	if err != nil {
+		return nil, err
+	}
+	return &pooledWriter{wc.(resetWriter), c.id}, nil
+}
+
+type pooledWriter struct {
+	resetWriter
+	id byte
+}
+
+func (w *pooledWriter) Close() error {
+	err := w.resetWriter.Close()
+	writers[w.id].Put(w.resetWriter)
+	return err
+}
+
+func (c compressor) Decompress(r io.Reader) (io.Reader, error) {
+	return &tagged{tag: [2]byte{0, c.id}, r: r}, nil
+}
+
+type tagged struct {
+	tag [2]byte
+	n   int
+	r   io.Reader
+}
+
+func (t *tagged) Read(p []byte) (int, error) {
+	if t.n < len(t.tag) {
+		n := copy(p, t.tag[t.n:])
+		t.n += n
+		return n, nil
+	}
+	return t.r.Read(p)
+}
+
+// untag says how p, as received, is compressed ("" if it is not), and what follows the tag.
+func untag(p []byte) (encoding string, rest []byte) {
+	if len(p) >= 2 && p[0] == 0 {
+		switch p[1] {
+		case compressedGzip:
+			return "gzip", p[2:]
+		case compressedZstd:
+			return "zstd", p[2:]
+		}
+	}
+	return "", p
+}
+
+// errTooLarge says that a body is over the limit, and what to do.
+type errTooLarge struct{ limit int }
+
+func (e errTooLarge) Error() string {
+	return fmt.Sprintf("request is larger than %d MiB decompressed: send smaller batches or raise max_recv_msg_size_mib", e.limit>>20)
+}
+
+// zstdWindow bounds the memory that a zstd frame may claim.
+const zstdWindow = 8 << 20
+
+var (
+	gzipReaders sync.Pool
+	zstdReaders = sync.Pool{New: func() any {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
+		if err != nil {
+			panic("BUG: otlp: " + err.Error())
+		}
+		return d
+	}}
+)
+
+// expand reads r, which is compressed as encoding says ("", "gzip" or "zstd"), into buf, up to
+// limit bytes. What buf grows by is taken from the limiter; the caller gives taken back, also
+// after an error.
+func expand(r io.Reader, encoding string, buf []byte, limit int, l *forward.Limiter) (out []byte, taken int64, err error) {
+	switch encoding {
+	case "", "identity":
+	case "gzip":
+		zr, ok := gzipReaders.Get().(*gzip.Reader)
+		if ok {
+			err = zr.Reset(r)
+		} else {
+			zr, err = gzip.NewReader(r)
+		}
+		if err != nil {
+			return buf, 0, &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("gzip: %w", err)}
+		}
+		defer gzipReaders.Put(zr)
+		r = zr
+	case "zstd":
+		zr := zstdReaders.Get().(*zstd.Decoder)
+		defer func() { zr.Reset(nil); zstdReaders.Put(zr) }()
+		if err := zr.Reset(r); err != nil {
+			return buf, 0, &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("zstd: %w", err)}
+		}
+		r = zr
+	default:
+		return buf, 0, &forward.RefusedError{Reason: forward.ReasonUnsupported, Err: fmt.Errorf("encoding %q: use gzip, zstd or none", encoding)}
+	}
+	return fill(r, buf[:0], limit, l)
+}
+
+func fill(r io.Reader, buf []byte, limit int, l *forward.Limiter) (out []byte, taken int64, err error) {
+	const first = 16 << 10
+	for {
+		if len(buf) == cap(buf) {
+			grow := max(first, cap(buf))
+			if err := l.Take(int64(grow)); err != nil {
+				return buf, taken, err
+			}
+			taken += int64(grow)
+			bigger := make([]byte, len(buf), cap(buf)+grow)
+			copy(bigger, buf)
+			buf = bigger
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case len(buf) > limit:
+			return buf, taken, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
+		case errors.Is(err, io.EOF):
+			return buf, taken, nil
+		case err != nil:
+			return buf, taken, &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("request body: %w", err)}
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/spillway-io/spillway/forward"
+)
+
+// paths are those of OTLP/HTTP.
+var paths = map[string]forward.Signal{
+	"/v1/logs":    forward.Logs,
+	"/v1/traces":  forward.Traces,
+	"/v1/metrics": forward.Metrics,
+}
+
+// rejectedField is the signal's name for the count in partial_success, as JSON.
+var rejectedField = map[forward.Signal]string{
+	forward.Logs:    "rejectedLogRecords",
+	forward.Traces:  "rejectedSpans",
+	forward.Metrics: "rejectedDataPoints",
+}
+
+const (
+	typeProtobuf = "application/x-protobuf"
+	typeJSON     = "application/json"
+)
+
+func (s *Server) listenHTTP(l *Listening) error {
+	c := s.cfg.HTTP
+	if c.Endpoint == "" {
+		return nil
+	}
+	secure, err := c.TLS.Config()
+	if err != nil {
+		return fmt.Errorf("OTLP HTTP: %w", err)
+	}
+	lis, err := net.Listen("tcp", c.Endpoint)
+	if err != nil {
+		return fmt.Errorf("OTLP HTTP: %w", err)
+	}
+	srv := &http.Server{
+		Handler:           s.mux(),
+		TLSConfig:         secure,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute, // a half-open connection holds nothing longer
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	l.HTTP = lis.Addr()
+	l.serve = append(l.serve, func() error {
+		serve := srv.Serve
+		if secure != nil {
+			serve = func(lis net.Listener) error { return srv.ServeTLS(lis, "", "") }
+		}
+		if err := serve(lis); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	l.stop = append(l.stop, func(ctx context.Context) {
+		if srv.Shutdown(ctx) != nil {
+			srv.Close()
+		}
+		lis.Close()
+	})
+	return nil
+}
+
+func (s *Server) mux() http.Handler {
+	mux := http.NewServeMux()
+	for path, sig := range paths {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { s.serveHTTP(w, r, sig) })
+	}
+	mux.HandleFunc("POST /v1development/profiles", func(w http.ResponseWriter, r *http.Request) {
+		s.answer(w, r.Header.Get("Content-Type"), 0, &forward.RefusedError{Reason: forward.ReasonUnsupported, Err: errors.New("profiles are not supported: send logs, traces or metrics")})
+	})
+	return mux
+}
+
+// serveHTTP handles one request. This is where a batch enters spillway over HTTP.
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request, sig forward.Signal) {
+	w.Header().Set(identityHeader, "1")
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	s.answer(w, kind, sig, s.httpBody(r, kind, sig))
+}
+
+func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) error {
+	if !s.cfg.HTTP.Auth.allows(r.Header.Get("Authorization")) {
+		return errUnauthenticated{}
+	}
+	if kind != typeProtobuf && kind != typeJSON {
+		return errMediaType{r.Header.Get("Content-Type")}
+	}
+	limit := s.cfg.HTTP.maxRecv()
+	if r.ContentLength > int64(limit) {
+		return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
+	}
+	if err := s.limiter.Take(0); err != nil {
+		return err
+	}
+	enc := r.Header.Get("Content-Encoding")
+	if kind == typeProtobuf {
+		return s.expanded(r.Context(), sig, r.Body, enc, limit)
+	}
+	buf, taken, err := expand(r.Body, enc, nil, limit, s.limiter)
+	defer s.limiter.Give(taken)
+	if err != nil {
+		return err
+	}
+	body, err := fromJSON(sig, buf)
+	if err != nil {
+		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("%w: JSON: %w", ErrMalformed, err)}
+	}
+	return s.accept(r.Context(), sig, body)
+}
+
+// fromJSON is the one place on the node where telemetry is decoded: OTLP/JSON has no wire form
+// that could be passed on. pdata knows its ids in hex and its 64-bit integers in strings.
+func fromJSON(sig forward.Signal, b []byte) ([]byte, error) {
+	switch sig {
+	case forward.Logs:
+		r := plogotlp.NewExportRequest()
+		if err := r.UnmarshalJSON(b); err != nil {
+			return nil, err
+		}
+		return r.MarshalProto()
+	case forward.Traces:
+		r := ptraceotlp.NewExportRequest()
+		if err := r.UnmarshalJSON(b); err != nil {
+			return nil, err
+		}
+		return r.MarshalProto()
+	}
+	r := pmetricotlp.NewExportRequest()
+	if err := r.UnmarshalJSON(b); err != nil {
+		return nil, err
+	}
+	return r.MarshalProto()
+}
+
+// answer writes the response in the content type of the request.
+func (s *Server) answer(w http.ResponseWriter, kind string, sig forward.Signal, err error) {
+	if kind != typeJSON {
+		kind = typeProtobuf
+	}
+	w.Header().Set("Content-Type", kind)
+	partial := forward.Partial(err)
+	if err == nil || partial != nil {
+		if kind == typeJSON {
+			if partial == nil {
+				w.Write([]byte("{}"))
+				return
+			}
+			fmt.Fprintf(w, `{"partialSuccess":{%q:"%d","errorMessage":%q}}`, rejectedField[sig], partial.Items, partial.Error())
+			return
+		}
+		w.Write(partialSuccess(partial))
+		return
+	}
+	s.metrics.Refused.WithLabelValues(reason(err)).Inc()
+	status, code, after := httpStatus(err)
+	if after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	}
+	body := &spb.Status{Code: int32(code), Message: err.Error()}
+	var out []byte
+	if kind == typeJSON {
+		out, _ = protojson.Marshal(body)
+	} else {
+		out, _ = proto.Marshal(body)
+	}
+	w.WriteHeader(status)
+	w.Write(out)
+}

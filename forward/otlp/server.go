@@ -1,0 +1,299 @@
+package otlp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/tap"
+
+	"github.com/spillway-io/spillway/forward"
+)
+
+// ListenerConfig is one port.
+type ListenerConfig struct {
+	Endpoint          string     `yaml:"endpoint"`              // host:port; "": off
+	MaxRecvMsgSizeMiB int        `yaml:"max_recv_msg_size_mib"` // of one request, decompressed; 0: 16
+	TLS               *ServerTLS `yaml:"tls"`                   // none: plain text
+	Auth              Auth       `yaml:"auth"`
+	// MaxConnectionAge closes gRPC connections after that long, so that clients spread over
+	// new replicas; 0: never.
+	MaxConnectionAge time.Duration `yaml:"max_connection_age"`
+}
+
+// defaultMaxRecv is the limit of one request, in MiB.
+const defaultMaxRecv = 16
+
+func (c ListenerConfig) maxRecv() int {
+	if c.MaxRecvMsgSizeMiB == 0 {
+		return defaultMaxRecv << 20
+	}
+	return c.MaxRecvMsgSizeMiB << 20
+}
+
+// A Server takes OTLP requests, checks them, and puts them into a Sink. A client hears OK when
+// the Sink owns the batch, never before.
+type Server struct {
+	cfg     ServerConfig
+	next    forward.Sink
+	limiter *forward.Limiter
+	metrics *forward.Counters
+	log     *slog.Logger
+	bodies  sync.Pool // of *[]byte
+	health  *health.Server
+}
+
+// ServerConfig is the pair of ports.
+type ServerConfig struct {
+	GRPC ListenerConfig `yaml:"grpc"`
+	HTTP ListenerConfig `yaml:"http"`
+}
+
+// NewServer serves nothing until Listen. Bodies are counted by the limiter while they are read.
+func NewServer(cfg ServerConfig, next forward.Sink, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Server {
+	return &Server{cfg: cfg, next: next, limiter: l, metrics: m, log: log, health: health.NewServer(),
+		bodies: sync.Pool{New: func() any { return new([]byte) }}}
+}
+
+// A Listening server has its ports open.
+type Listening struct {
+	GRPC, HTTP net.Addr // nil: off
+	serve      []func() error
+	stop       []func(context.Context)
+}
+
+// Listen opens the ports, so that a caller knows before anything starts that they are free.
+func (s *Server) Listen() (*Listening, error) {
+	l := &Listening{}
+	if err := errors.Join(s.listenGRPC(l), s.listenHTTP(l)); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Serve serves until ctx is done, then takes no new requests, and returns when those under way
+// have been answered or grace has passed.
+func (l *Listening) Serve(ctx context.Context, grace time.Duration) error {
+	errs := make(chan error, len(l.serve))
+	for _, serve := range l.serve {
+		go func() { errs <- serve() }()
+	}
+	var err error
+	running := len(l.serve)
+	select {
+	case <-ctx.Done():
+	case err = <-errs:
+		running--
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, stop := range l.stop {
+		stopping.Go(func() { stop(limit) })
+	}
+	stopping.Wait()
+	for range running {
+		<-errs
+	}
+	return err
+}
+
+func (l *Listening) close() {
+	for _, stop := range l.stop {
+		expired, cancel := context.WithCancel(context.Background())
+		cancel()
+		stop(expired)
+	}
+}
+
+const (
+	// maxStreams bounds the requests under way on one connection.
+	maxStreams = 128
+	// windowSize bounds what one stream may have sent before it is read.
+	windowSize = 1 << 20
+)
+
+func (s *Server) listenGRPC(l *Listening) error {
+	c := s.cfg.GRPC
+	if c.Endpoint == "" {
+		return nil
+	}
+	secure, err := c.TLS.Config()
+	if err != nil {
+		return fmt.Errorf("OTLP gRPC: %w", err)
+	}
+	lis, err := net.Listen("tcp", c.Endpoint)
+	if err != nil {
+		return fmt.Errorf("OTLP gRPC: %w", err)
+	}
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(rawCodec{}),
+		grpc.MaxRecvMsgSize(c.maxRecv()),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.InitialWindowSize(windowSize), grpc.InitialConnWindowSize(4 * windowSize),
+		grpc.ConnectionTimeout(20 * time.Second),
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.InTapHandle(s.tap),
+		grpc.WaitForHandlers(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second,
+			MaxConnectionAge: c.MaxConnectionAge, MaxConnectionAgeGrace: time.Minute}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}
+	if secure != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(secure)))
+	}
+	srv := grpc.NewServer(opts...)
+	for sig, name := range services {
+		srv.RegisterService(&grpc.ServiceDesc{ServiceName: name, HandlerType: (*any)(nil),
+			Methods: []grpc.MethodDesc{{MethodName: "Export", Handler: s.export(sig)}}}, s)
+	}
+	healthpb.RegisterHealthServer(srv, s.health)
+	l.GRPC = lis.Addr()
+	l.serve = append(l.serve, func() error { return srv.Serve(lis) })
+	l.stop = append(l.stop, func(ctx context.Context) {
+		s.health.Shutdown()
+		defer context.AfterFunc(ctx, srv.Stop)()
+		srv.GracefulStop()
+	})
+	return nil
+}
+
+// services are the gRPC services of OTLP. Profiles are answered UNIMPLEMENTED by gRPC itself.
+var services = map[forward.Signal]string{
+	forward.Logs:    "opentelemetry.proto.collector.logs.v1.LogsService",
+	forward.Traces:  "opentelemetry.proto.collector.trace.v1.TraceService",
+	forward.Metrics: "opentelemetry.proto.collector.metrics.v1.MetricsService",
+}
+
+// tap refuses a request before anything of it is read.
+func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if !s.cfg.GRPC.Auth.allows(first(info.Header.Get("authorization"))) && info.FullMethodName != healthpb.Health_Check_FullMethodName {
+		return ctx, s.refuse(errUnauthenticated{})
+	}
+	if err := s.limiter.Take(0); err != nil {
+		return ctx, s.refuse(err)
+	}
+	return ctx, nil
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// identityHeader tells a sender that this peer understands record markers.
+const identityHeader = "spillway-identity"
+
+// export handles one call. This is where a batch enters spillway over gRPC.
+func (s *Server) export(sig forward.Signal) func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+	return func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		var msg raw
+		if err := decode(&msg); err != nil {
+			return nil, err
+		}
+		defer msg.free()
+		if err := s.limiter.Take(int64(msg.in.Len())); err != nil {
+			return nil, s.refuse(err)
+		}
+		defer s.limiter.Give(int64(msg.in.Len()))
+		grpc.SetSendCompressor(ctx, "identity")
+		grpc.SetHeader(ctx, metadata.Pairs(identityHeader, "1"))
+
+		err := s.grpcBody(ctx, sig, &msg)
+		partial := forward.Partial(err)
+		if err != nil && partial == nil {
+			return nil, s.refuse(err)
+		}
+		return &raw{out: partialSuccess(partial)}, nil
+	}
+}
+
+// grpcBody brings the message into one piece, decompressed, and hands it on.
+func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw) error {
+	if len(msg.in) == 1 {
+		if enc, body := untag(msg.in[0].ReadOnlyData()); enc == "" {
+			return s.accept(ctx, sig, body)
+		}
+	}
+	var tag [2]byte
+	r := msg.in.Reader()
+	defer r.Close()
+	n, err := io.ReadFull(r, tag[:])
+	if err != nil && n == 0 {
+		return s.accept(ctx, sig, nil)
+	}
+	enc, rest := untag(tag[:n])
+	return s.expanded(ctx, sig, io.MultiReader(bytes.NewReader(rest), r), enc, s.cfg.GRPC.maxRecv())
+}
+
+// expanded reads a body, decompressing it, into a reused buffer, and hands it on.
+func (s *Server) expanded(ctx context.Context, sig forward.Signal, r io.Reader, encoding string, limit int) error {
+	buf := s.bodies.Get().(*[]byte)
+	body, taken, err := expand(r, encoding, *buf, limit, s.limiter)
+	defer func() {
+		s.limiter.Give(taken)
+		if cap(body) <= keepBody {
+			*buf = body
+			s.bodies.Put(buf)
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	return s.accept(ctx, sig, body)
+}
+
+// keepBody is the largest buffer that is kept for the next request, in bytes.
+const keepBody = 4 << 20
+
+// accept checks a body and puts it into the sink. It is the door: everything behind it may
+// rely on the body being well-formed.
+func (s *Server) accept(ctx context.Context, sig forward.Signal, body []byte) error {
+	items, parts, err := Check(sig, body)
+	if err != nil {
+		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
+	}
+	if items == 0 {
+		return nil
+	}
+	if parts != nil {
+		return s.next.Put(ctx, forward.Batch{Signal: sig, Items: items, Body: body, Parts: parts})
+	}
+	return s.next.Put(ctx, Cut(sig, body, items, MaxRecord))
+}
+
+// refuse counts an error and turns it into what the client hears.
+func (s *Server) refuse(err error) error {
+	s.metrics.Refused.WithLabelValues(reason(err)).Inc()
+	return grpcStatus(err)
+}
+
+func reason(err error) string {
+	var auth errUnauthenticated
+	switch {
+	case forward.Refused(err) != nil:
+		return forward.Refused(err).Reason
+	case errors.Is(err, forward.ErrMemory):
+		return "memory"
+	case forward.Busy(err) != nil:
+		return "busy"
+	case errors.As(err, &auth):
+		return "unauthenticated"
+	}
+	return "failed"
+}
