@@ -29,7 +29,6 @@ type (
 // capi is the part of chdb.h that we call, under the names it has there (less the prefix). Strings are passed by pointer and
 // length. A result must be destroyed by whoever got it; what its buffer points to lives until then.
 var capi struct {
-	version                  func() string
 	setSignalHandlersEnabled func(enabled int32)
 
 	connect   func(argc int32, argv **byte) cConnBox // nil on error; the reason is printed to stderr and nowhere else
@@ -113,7 +112,6 @@ func load(path string) error {
 		fn   any
 		name string
 	}{
-		{&capi.version, "chdb_version"},
 		{&capi.setSignalHandlersEnabled, "chdb_set_signal_handlers_enabled"},
 		{&capi.connect, "chdb_connect"},
 		{&capi.closeConn, "chdb_close_conn"},

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -218,8 +217,6 @@ func (b block) header(revision int) []byte {
 	}
 	return dst
 }
-
-var errTrailingBytes = errors.New("native block: bytes behind its end")
 
 // reframeAll converts a piece of a result, which holds whole blocks.
 func reframeAll(piece []byte, from, to int) ([]byte, error) {

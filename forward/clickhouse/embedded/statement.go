@@ -73,11 +73,11 @@ func (p *outline) clauses(s statement) (statement, error) {
 			p.next()
 		case depth > 0:
 			p.next()
-		case at.isWord("INSERT"): // WITH … INSERT INTO … SELECT
-			s.kind, s.readonly = other, false
-			p.next()
-		case at.isWord("OUTFILE"):
-			return s, unsupported("INTO OUTFILE is for clients to carry out")
+		case at.isWord("INTO"):
+			if p.next(); p.tok.isWord("OUTFILE") {
+				return s, unsupported("INTO OUTFILE is for clients to carry out")
+			}
+			s.kind, s.readonly = other, false // WITH … INSERT INTO … SELECT
 		case at.isWord("FORMAT"):
 			p.next()
 			name := p.tok
@@ -90,7 +90,10 @@ func (p *outline) clauses(s statement) (statement, error) {
 				s.text = s.text[:at.pos] + strings.Repeat(" ", name.end-at.pos) + s.text[name.end:]
 			}
 		case at.text == ";":
-			if p.next(); p.tok.kind != tokEnd && p.tok.text != ";" {
+			for p.tok.text == ";" {
+				p.next()
+			}
+			if p.tok.kind != tokEnd {
 				return s, exception(proto.ErrSyntaxError, "SYNTAX_ERROR", "Multi-statements are not allowed")
 			}
 			s.text = s.text[:at.pos]

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -150,13 +149,11 @@ func (c *nativeConn) hello() error {
 	if !proto.FeatureSettingsSerializedAsStrings.In(c.revision) {
 		return c.exception(unsupported(fmt.Sprintf("Protocol revision %d of the client", hello.ProtocolVersion)))
 	}
-	var version [3]int
-	for i, part := range strings.SplitN(c.engine.version, ".", 4)[:min(3, strings.Count(c.engine.version, ".")+1)] {
-		version[i], _ = strconv.Atoi(part) // of the engine: digits
-	}
 	answer := proto.ServerHello{
-		Name: "ClickHouse", DisplayName: serverName, Timezone: c.engine.timezone,
-		Major: version[0], Minor: version[1], Patch: version[2], Revision: nativeRevision,
+		Name: "ClickHouse", DisplayName: serverName, Timezone: c.engine.timezone, Revision: nativeRevision,
+	}
+	if _, err := fmt.Sscanf(c.engine.version, "%d.%d.%d", &answer.Major, &answer.Minor, &answer.Patch); err != nil {
+		return fmt.Errorf("version %q of the engine: %w", c.engine.version, err)
 	}
 	answer.EncodeAware(&c.out, c.revision)
 	if err := c.flush(); err != nil {

@@ -189,7 +189,7 @@ func (c *nativeConn) readBlock(dst []byte) ([]byte, block, error) {
 		dst, b, err = cur.reframe(dst, c.revision, engineRevision)
 		c.in = cur.buf
 		if err == nil && cur.pos != len(cur.buf) {
-			err = errTrailingBytes
+			err = errors.New("bytes behind the end of the block")
 		}
 		return err
 	})
