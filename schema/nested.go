@@ -1,0 +1,129 @@
+package schema
+
+import (
+	"github.com/ClickHouse/ch-go/proto"
+)
+
+// ends holds where each row of an array-like column ends among its elements.
+type ends []uint64
+
+// bounds are the elements of rows [from, to).
+func (e ends) bounds(from, to int) (int, int) {
+	return e.start(from), e.start(to)
+}
+
+// start is where a row starts, or, for the row after the last, where that ends.
+func (e ends) start(row int) int {
+	if row == 0 {
+		return 0
+	}
+	return int(e[row-1])
+}
+
+// appendRange adds rows [from, to) of src, for elements that go to offset at.
+func (e *ends) appendRange(src ends, from, to, at int) {
+	start := src.start(from)
+	for _, end := range src[from:to] {
+		*e = append(*e, uint64(at+int(end)-start))
+	}
+}
+
+func (e ends) encode(b *proto.Buffer) {
+	for _, end := range e {
+		b.PutUInt64(end)
+	}
+}
+
+// arrays is an Array column. Elements go to elems; end closes the row they are in.
+type arrays[E blockColumn] struct {
+	ends  ends
+	elems E
+}
+
+func (c *arrays[E]) end() { c.ends = append(c.ends, uint64(c.elems.rows())) }
+
+func (c *arrays[E]) rows() int             { return len(c.ends) }
+func (c *arrays[E]) size() int             { return 8*len(c.ends) + c.elems.size() }
+func (c *arrays[E]) state(b *proto.Buffer) { c.elems.state(b) }
+
+func (c *arrays[E]) reset() {
+	c.ends = c.ends[:0]
+	c.elems.reset()
+}
+
+func (c *arrays[E]) truncate(rows int) {
+	c.elems.truncate(c.ends.start(rows))
+	c.ends = c.ends[:rows]
+}
+
+func (c *arrays[E]) appendRange(src blockColumn, from, to int) {
+	s := src.(*arrays[E])
+	first, last := s.ends.bounds(from, to)
+	c.ends.appendRange(s.ends, from, to, c.elems.rows())
+	c.elems.appendRange(s.elems, first, last)
+}
+
+func (c *arrays[E]) encode(b *proto.Buffer) {
+	c.ends.encode(b)
+	c.elems.encode(b)
+}
+
+// maps is a Map(LowCardinality(String), String) column.
+type maps struct {
+	ends   ends
+	keys   lowCard
+	values strs
+	last   int // where the values of the last row that was added start in values.wire
+}
+
+func (c *maps) add(a *attributes) {
+	c.last = len(c.values.wire)
+	for _, p := range a.pairs {
+		c.keys.add(p.key)
+		c.values.add(p.value)
+	}
+	c.ends = append(c.ends, uint64(c.keys.rows()))
+}
+
+// repeat adds the last row, which must have come from add, once more.
+func (c *maps) repeat() {
+	n := len(c.ends)
+	first, last := c.ends.bounds(n-1, n)
+	from := c.last
+	c.last = len(c.values.wire)
+	c.keys.keys = append(c.keys.keys, c.keys.keys[first:last]...)
+	c.values.wire = append(c.values.wire, c.values.wire[from:]...)
+	c.values.n += last - first
+	c.ends = append(c.ends, uint64(c.keys.rows()))
+}
+
+func (c *maps) rows() int             { return len(c.ends) }
+func (c *maps) size() int             { return 8*len(c.ends) + c.keys.size() + c.values.size() }
+func (c *maps) state(b *proto.Buffer) { c.keys.state(b) }
+
+func (c *maps) reset() {
+	c.ends, c.last = c.ends[:0], 0
+	c.keys.reset()
+	c.values.reset()
+}
+
+func (c *maps) truncate(rows int) {
+	elems := c.ends.start(rows)
+	c.keys.truncate(elems)
+	c.values.truncate(elems)
+	c.ends = c.ends[:rows]
+}
+
+func (c *maps) appendRange(src blockColumn, from, to int) {
+	s := src.(*maps)
+	first, last := s.ends.bounds(from, to)
+	c.ends.appendRange(s.ends, from, to, c.keys.rows())
+	c.keys.appendRange(&s.keys, first, last)
+	c.values.appendRange(&s.values, first, last)
+}
+
+func (c *maps) encode(b *proto.Buffer) {
+	c.ends.encode(b)
+	c.keys.encode(b)
+	c.values.encode(b)
+}

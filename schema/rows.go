@@ -1,0 +1,205 @@
+package schema
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+)
+
+// Rows are rows of one table that all fall into one partition: what one INSERT
+// may carry. They are held as the columns of a Native block. A Rows is not for
+// concurrent use.
+type Rows struct {
+	table     *Table
+	partition int32
+	columns   []blockColumn // those of an INSERT but for IngestFence, in order
+
+	first, last int64  // of the rows' times, unix ns
+	body        uint64 // the last body that rows came from, as its Set counts them
+	before      mark   // what was here before that body
+	headed      uint64 // the header of the last row, as its Set counts them
+
+	// What the decoders fill; nil where the table has no such columns.
+	header        headerColumns
+	seq           *numbers[uint64]
+	logs          *logColumns
+	spans         *spanColumns
+	traceTimes    *traceTimeColumns
+	points        *pointColumns
+	numbers       *numberColumns
+	histograms    *histogramColumns
+	expHistograms *expHistogramColumns
+	summaries     *summaryColumns
+}
+
+// mark is a state of a Rows to go back to.
+type mark struct {
+	rows        int
+	first, last int64
+}
+
+// NewRows returns an empty Rows.
+func NewRows(t *Table, partition int32) *Rows {
+	r := &Rows{table: t, partition: partition}
+	for _, c := range t.columns {
+		if c.inserted() && c.name != fenceColumn {
+			r.columns = append(r.columns, newColumn(c.blockType()))
+		}
+	}
+	r.header = bindHeader(r)
+	r.seq, _ = find[*numbers[uint64]](r, "IngestSeq")
+	t.bind(r)
+	r.Reset()
+	return r
+}
+
+// find returns the column of that name, if the table has it.
+func find[C blockColumn](r *Rows, name string) (column C, found bool) {
+	i := 0
+	for _, c := range r.table.columns {
+		if !c.inserted() || c.name == fenceColumn {
+			continue
+		}
+		if c.name == name {
+			return r.columns[i].(C), true
+		}
+		i++
+	}
+	return column, false
+}
+
+// must returns the column of that name.
+func must[C blockColumn](r *Rows, name string) C {
+	c, found := find[C](r, name)
+	if !found {
+		panic(fmt.Sprintf("BUG: table %s has no column %s", r.table.name, name))
+	}
+	return c
+}
+
+// Table is the table the rows are for.
+func (r *Rows) Table() *Table { return r.table }
+
+// Partition identifies the partition that all rows fall into: days from
+// 1970-01-01 UTC to its first day, which is the rows' day or, for metrics, the
+// Monday of their week.
+func (r *Rows) Partition() int32 { return r.partition }
+
+// Len is the number of rows.
+func (r *Rows) Len() int { return r.columns[0].rows() }
+
+// Bytes is about what the rows take in memory, and a little more than an encoded
+// block of them does.
+func (r *Rows) Bytes() int {
+	n := 0
+	for _, c := range r.columns {
+		n += c.size()
+	}
+	return n
+}
+
+// Bounds are the earliest and the latest value of the table's TimeColumn, in unix
+// nanoseconds (for DateTime columns before they are cut to the second). After
+// AppendRange of a part they may be further apart. They mean nothing when there
+// are no rows.
+func (r *Rows) Bounds() (first, last int64) { return r.first, r.last }
+
+// AppendRows adds a copy of all rows of src, which must be for the same table and
+// partition.
+func (r *Rows) AppendRows(src *Rows) { r.AppendRange(src, 0, src.Len()) }
+
+// AppendRange adds a copy of the rows [from, to) of src, which must be for the
+// same table and partition. Its cost grows with the length of src.
+func (r *Rows) AppendRange(src *Rows, from, to int) {
+	if src.table != r.table || src.partition != r.partition {
+		panic(fmt.Sprintf("BUG: rows of %s, partition %d, do not belong to %s, partition %d",
+			src.table.name, src.partition, r.table.name, r.partition))
+	}
+	if from == to {
+		return
+	}
+	for i, c := range r.columns {
+		c.appendRange(src.columns[i], from, to)
+	}
+	r.first, r.last = min(r.first, src.first), max(r.last, src.last)
+	r.headed = 0
+}
+
+// Reset drops all rows and keeps the memory.
+func (r *Rows) Reset() {
+	for _, c := range r.columns {
+		c.reset()
+	}
+	r.first, r.last = math.MaxInt64, math.MinInt64
+	r.body, r.headed = 0, 0
+}
+
+// begin remembers what is here as a body's first row arrives.
+func (r *Rows) begin(body uint64) {
+	r.body = body
+	r.before = mark{r.Len(), r.first, r.last}
+	if r.traceTimes != nil {
+		r.traceTimes.seen.truncate(0)
+	}
+}
+
+// rollback drops what came since begin, a row in the making included.
+func (r *Rows) rollback() {
+	for _, c := range r.columns {
+		c.truncate(r.before.rows)
+	}
+	r.first, r.last = r.before.first, r.before.last
+	r.headed = 0
+}
+
+// note widens the time bounds.
+func (r *Rows) note(at instant) {
+	r.first, r.last = min(r.first, at.nanos), max(r.last, at.nanos)
+}
+
+var errNoRows = errors.New("encode a block of no rows: the server would accept and ignore it")
+
+// Encode appends the rows to b as one block of ClickHouse's Native format, as it
+// is up to revision 54453 (no block info, no serialization flags), with columns
+// in the order of InsertColumns. The server refuses the block when its clock is
+// past fence, which is cut to the second; tables that are not Identified ignore
+// fence. On an error b is as it was.
+func (r *Rows) Encode(b *proto.Buffer, fence time.Time) error {
+	rows := r.Len()
+	if rows == 0 {
+		return errNoRows
+	}
+	if s := fence.Unix(); r.table.identified && (s <= 0 || s > math.MaxUint32) {
+		return fmt.Errorf("fence %v is not within the range of a DateTime", fence)
+	}
+	start := len(b.Buf)
+	b.PutInt(r.table.inserts())
+	b.PutInt(rows)
+	next := 0
+	for _, c := range r.table.columns {
+		if !c.inserted() {
+			continue
+		}
+		b.PutString(c.name)
+		b.PutString(c.blockType())
+		if c.name == fenceColumn {
+			for range rows {
+				b.Buf = binary.LittleEndian.AppendUint32(b.Buf, uint32(fence.Unix()))
+			}
+			continue
+		}
+		data := r.columns[next]
+		if n := data.rows(); n != rows {
+			b.Buf = b.Buf[:start]
+			return fmt.Errorf("column %s of %s has %d rows of %d", c.name, r.table.name, n, rows)
+		}
+		data.state(b)
+		data.encode(b)
+		next++
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package schema
+
+import (
+	"slices"
+	"strings"
+)
+
+// A Table is the definition of one ClickHouse table, and knows how to spell it.
+// Tables are shared by the whole process and read-only.
+type Table struct {
+	name       string
+	columns    []column
+	indexes    []index
+	engine     string
+	partition  string // PARTITION BY, always in UTC
+	primaryKey string // "" means the sorting key
+	orderBy    string
+	expires    string   // the DateTime or Date that the TTL counts from
+	settings   []string // beyond those every table has
+	signal     signal
+	identified bool
+	weekly     bool        // partitions are weeks, not days
+	bind       func(*Rows) // points the decoder at the columns it fills
+	ordinal    int         // position in Tables
+}
+
+// Tables returns the tables in creation order. Rows are to be inserted in this
+// order too: the time range of a trace comes before its spans, so that a span
+// that can be seen can also be found by its trace id.
+func Tables() []*Table { return slices.Clone(tables[:]) }
+
+var (
+	traceTimes    = traceTimesTable()
+	traces        = tracesTable()
+	logs          = logsTable()
+	gauges        = gaugeTable()
+	sums          = sumTable()
+	histograms    = histogramTable()
+	expHistograms = expHistogramTable()
+	summaries     = summaryTable()
+
+	tables = numbered([tableCount]*Table{traceTimes, traces, logs, gauges, sums, histograms, expHistograms, summaries})
+)
+
+const tableCount = 8
+
+func numbered(tables [tableCount]*Table) [tableCount]*Table {
+	for i, t := range tables {
+		t.ordinal = i
+	}
+	return tables
+}
+
+// Name is the table's name without its database.
+func (t *Table) Name() string { return t.name }
+
+// Identified reports whether the table's rows carry IngestStream, IngestSeq and
+// the fence. Rows of the one table that does not are idempotent: they may be
+// inserted any number of times.
+func (t *Table) Identified() bool { return t.identified }
+
+// TimeColumn is the column that the table is partitioned by.
+func (t *Table) TimeColumn() string {
+	switch {
+	case !t.identified:
+		return "Start"
+	case t.weekly:
+		return "TimeUnix"
+	default:
+		return "Timestamp"
+	}
+}
+
+// PartitionExpr is the table's PARTITION BY expression. On the rows of one Rows
+// it has one value.
+func (t *Table) PartitionExpr() string { return t.partition }
+
+// InsertColumns lists the columns of an INSERT, in the order of an encoded block.
+func (t *Table) InsertColumns() string {
+	var names []string
+	for _, c := range t.columns {
+		if c.inserted() {
+			names = append(names, ident(c.name))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// InsertSQL is the INSERT of an encoded block into the table of that database,
+// without a FORMAT clause.
+func (t *Table) InsertSQL(database string) string {
+	return "INSERT INTO " + ident(database) + "." + ident(t.name) + " (" + t.InsertColumns() + ")"
+}
+
+// inserts is the number of columns of an INSERT.
+func (t *Table) inserts() int {
+	n := 0
+	for _, c := range t.columns {
+		if c.inserted() {
+			n++
+		}
+	}
+	return n
+}
+
+// partitionOf is what Rows.Partition says about a row of that time.
+func (t *Table) partitionOf(at instant) int32 {
+	if t.weekly {
+		return at.monday()
+	}
+	return at.day()
+}
+
+// signal says whose retention a table follows.
+type signal uint8
+
+const (
+	signalTraces signal = iota
+	signalLogs
+	signalMetrics
+)
+
+// A column is one line of a CREATE TABLE.
+type column struct {
+	name  string
+	typ   string // as ClickHouse spells it
+	codec string // "" is the server's default
+	value string // "", or DEFAULT, MATERIALIZED, ALIAS or EPHEMERAL with an expression
+}
+
+// inserted reports whether an INSERT names the column.
+func (c column) inserted() bool {
+	return !strings.HasPrefix(c.value, "MATERIALIZED ") && !strings.HasPrefix(c.value, "ALIAS ")
+}
+
+// blockType is the type that a block declares for the column. Aggregate-function
+// columns of this kind take plain values.
+func (c column) blockType() string {
+	if strings.HasPrefix(c.typ, "SimpleAggregateFunction(") {
+		return typeTime
+	}
+	return c.typ
+}
+
+// An index is a data-skipping index.
+type index struct {
+	name string
+	expr string
+	typ  string // with its GRANULARITY where it takes one
+}
+
+// Types, codecs and index types that recur.
+const (
+	typeString  = "String"
+	typeLowCard = "LowCardinality(String)"
+	typeMap     = "Map(LowCardinality(String), String)"
+	typeNanos   = "DateTime64(9)"
+	typeTime    = "DateTime"
+
+	zstd   = "ZSTD(1)"
+	delta4 = "Delta(4), ZSTD(1)"
+	delta8 = "Delta(8), ZSTD(1)"
+
+	minmax   = "minmax GRANULARITY 1"
+	bloom    = "bloom_filter(0.01) GRANULARITY 1"
+	bloomIDs = "bloom_filter(0.001) GRANULARITY 1"
+	words    = "text(tokenizer = 'splitByNonAlpha')"
+	elements = "text(tokenizer = 'array')"
+)
+
+// fenceColumn is sent with each block and never stored.
+const fenceColumn = "IngestFence"
+
+// insertedAt also enforces the fence: throwIf must be part of a column that every
+// INSERT computes, and nowInBlock, unlike now, is not folded when the query starts.
+const insertedAt = "MATERIALIZED if(throwIf(nowInBlock() > IngestFence, 'fenced') = 0, now(), now())"
+
+// ingestColumns end every identified table. Writers that know nothing of us omit
+// all of them: their rows have no identity and never meet the fence.
+var ingestColumns = []column{
+	{"InsertedAt", typeTime, delta4, insertedAt},
+	{"IngestStream", typeLowCard, zstd, ""},
+	{"IngestSeq", "UInt64", delta8, ""},
+	{fenceColumn, typeTime, "", "EPHEMERAL toDateTime('2100-01-01')"},
+}
+
+var ingestIndexes = []index{
+	{"idx_ingest_seq", "IngestSeq", minmax},
+	{"idx_ingest_stream", "IngestStream", bloomIDs},
+}
