@@ -176,7 +176,13 @@ func (l *Log) Stats() Stats {
 }
 
 // Progress is how far each generation is acknowledged, for Config.Done of a later process.
-func (l *Log) Progress(visit func(stream Key, gen uint64, offset int64, items uint64)) {
+func (s *Store) Progress(visit func(stream Key, gen uint64, offset int64, items uint64)) {
+	for _, l := range s.order {
+		l.progress(visit)
+	}
+}
+
+func (l *Log) progress(visit func(stream Key, gen uint64, offset int64, items uint64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, g := range l.gens {

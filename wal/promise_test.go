@@ -428,7 +428,7 @@ func TestWhatWasAcknowledgedBeforeTheCrashIsSkippedByTheHint(t *testing.T) {
 		items  uint64
 	}
 	hints := map[string]place{}
-	l.Progress(func(k Key, gen uint64, off int64, items uint64) { hints[fmt.Sprint(k, gen)] = place{off, items} })
+	l.progress(func(k Key, gen uint64, off int64, items uint64) { hints[fmt.Sprint(k, gen)] = place{off, items} })
 	again := openStore(t, crash(t, dir), func(c *Config) {
 		c.Done = func(k Key, gen uint64) (int64, uint64) { p := hints[fmt.Sprint(k, gen)]; return p.offset, p.items }
 	}).Lane("logs")

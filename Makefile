@@ -1,0 +1,55 @@
+# make without a target says what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+GO ?= go
+DURATION ?= 0
+DATA_DIR ?= spillway-data
+UNIT := ./wal/... ./forward/... ./agent/... ./tail/... ./schema/... ./cmd/...
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+.PHONY: build
+build: ## bin/spillway (static) and bin/spillway-engine
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/spillway ./cmd/spillway
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/spillway-engine ./cmd/spillway-engine
+
+.PHONY: engine
+engine: ## fetch the embedded ClickHouse engine (once, 178 MB)
+	@deploy/engine/fetch.sh >/dev/null
+
+.PHONY: run
+run: build engine ## see it work; DURATION=30s ends by itself
+	bin/spillway demo --data-dir $(DATA_DIR) --duration $(DURATION)
+
+.PHONY: deps
+deps: engine ## what the tests need beyond Go and npm
+	@deploy/testdeps.sh
+
+.PHONY: test
+test: deps build ## everything, against a real engine
+	$(GO) test -timeout 15m $(UNIT)
+	$(GO) test -timeout 15m -count=1 ./e2e/...
+
+.PHONY: race
+race: engine ## the race detector over the unit packages
+	$(GO) test -race -timeout 20m $(UNIT)
+
+.PHONY: lint
+lint: ## vet, formatting, staticcheck
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) tool staticcheck ./...
+
+.PHONY: bench
+bench: ## benchmarks of the hot path
+	$(GO) test -run '^$$' -bench . -benchmem ./wal ./forward/otlp ./schema ./tail ./agent/lines
+
+.PHONY: golden
+golden: ## write the golden files again
+	$(GO) test ./schema ./agent/lines -update
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,249 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spillway-io/spillway/forward"
+	"github.com/spillway-io/spillway/schema"
+)
+
+// Config says when a merge leaves and how it is tried again.
+type Config struct {
+	Batch forward.BatchConfig // send_batch_size rows, timeout; 10000 and 10 s by default
+	Retry forward.RetryConfig
+}
+
+// DefaultBatchConfig is the collector's: 10000 rows, 10 s.
+func DefaultBatchConfig() forward.BatchConfig {
+	return forward.BatchConfig{SendBatchSize: 10000, Timeout: 10 * time.Second}
+}
+
+const (
+	// anonymousLinger bounds the wait of callers without identity: plain SDKs give up after 10 s.
+	anonymousLinger = 5 * time.Second
+	// quiet is how long a signal must have had no INSERT for a lone request to go out at once.
+	quiet = time.Second
+	// maxInserts bounds the INSERTs under way.
+	maxInserts = 8
+	// defaultDeadline is that of a caller who brings none.
+	defaultDeadline = 60 * time.Second
+)
+
+// A Writer is a Sink into ClickHouse.
+type Writer struct {
+	cfg     Config
+	send    sender
+	limiter *forward.Limiter
+	metrics *forward.Counters
+	log     *slog.Logger
+
+	ready   chan struct{} // closed when the tables are known to exist
+	inserts chan struct{} // permits
+	sets    sync.Pool     // of *schema.Set
+	latency latencies
+	flying  sync.WaitGroup
+
+	mu       sync.Mutex
+	open     [forward.Metrics + 1]*flight
+	decoding int
+	last     [forward.Metrics + 1]time.Time // of the last INSERT
+	hurry    bool                           // nobody is to wait for company
+	closed   bool
+
+	lastErr atomic.Pointer[string]
+}
+
+// A sender stores one block; it is *Conn, and in tests of time a script.
+type sender interface {
+	insert(ctx context.Context, table *schema.Table, block []byte, token string) error
+	fence(t time.Time) time.Time
+}
+
+// NewWriter writes through conn. Put waits until Ready was called.
+func NewWriter(conn *Conn, cfg Config, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Writer {
+	return newWriter(conn, cfg, l, m, log)
+}
+
+func newWriter(send sender, cfg Config, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Writer {
+	return &Writer{cfg: cfg, send: send, limiter: l, metrics: m, log: log,
+		ready: make(chan struct{}), inserts: make(chan struct{}, maxInserts),
+		sets: sync.Pool{New: func() any { return schema.NewSet() }}}
+}
+
+// Ready says that the tables exist.
+func (w *Writer) Ready() { close(w.ready) }
+
+// Hurry has everything leave at once, from now on: intake is ending, and whoever waits for
+// company waits in vain.
+func (w *Writer) Hurry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hurry = true
+	w.pokeLocked()
+}
+
+// Close takes nothing more and returns when every caller was answered.
+func (w *Writer) Close() {
+	w.Hurry()
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.flying.Wait()
+}
+
+// pokeLocked has every flight look again whether it may leave.
+func (w *Writer) pokeLocked() {
+	for _, f := range w.open {
+		if f != nil {
+			f.poke()
+		}
+	}
+}
+
+var (
+	errNotReady = errors.New("the tables of ClickHouse are not ready yet")
+	errClosed   = errors.New("shutting down")
+)
+
+// Put decodes b and returns when its rows are committed. An error in the bytes is a
+// *RefusedError; a server that does not take them in time is a *BusyError.
+func (w *Writer) Put(ctx context.Context, b forward.Batch) error {
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		return &forward.BusyError{NotTaken: true, Err: errNotReady}
+	}
+	signal := b.Signal.String()
+	w.metrics.In.WithLabelValues(signal).Add(float64(b.Items))
+	w.metrics.Held.WithLabelValues(signal).Add(float64(b.Items))
+	defer w.metrics.Held.WithLabelValues(signal).Sub(float64(b.Items))
+
+	set := w.sets.Get().(*schema.Set)
+	defer func() { set.Reset(); w.sets.Put(set) }()
+	count, anonymous, err := w.decode(set, b)
+	if err == nil {
+		size := int64(set.Bytes())
+		w.limiter.Charge(size)
+		defer w.limiter.Give(size)
+		err = w.fly(ctx, b.Signal, &caller{set: set, anonymous: anonymous, rows: rowsOf(set), done: make(chan error, 1)})
+	}
+	w.account(signal, b.Items, count, err)
+	if err == nil && count.Unstorable > 0 {
+		return &forward.PartialError{Items: count.Unstorable, Reason: forward.ReasonUnstorable, Err: errors.New("metric points without a value")}
+	}
+	return err
+}
+
+// account books the outcome: in = out + lost + returned to the caller.
+func (w *Writer) account(signal string, items int, count schema.Count, err error) {
+	if err != nil {
+		w.metrics.Out.WithLabelValues(signal, "returned").Add(float64(items))
+		return
+	}
+	w.metrics.Out.WithLabelValues(signal, "delivered").Add(float64(items - count.Unstorable))
+	if count.UnknownKinds > 0 {
+		w.log.Warn("metrics of a kind that no table has a place for", "metrics", count.UnknownKinds)
+	}
+	if count.Unstorable > 0 {
+		w.metrics.Lost.WithLabelValues(signal, forward.ReasonUnstorable).Add(float64(count.Unstorable))
+	}
+}
+
+// decode turns each record of b into rows, alone, so that one cannot shift another.
+func (w *Writer) decode(set *schema.Set, b forward.Batch) (total schema.Count, anonymous bool, err error) {
+	w.mu.Lock()
+	w.decoding++
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.decoding--; w.decoding == 0 {
+			w.pokeLocked()
+		}
+	}()
+	appendTo := map[forward.Signal]func([]byte, schema.Origin) (schema.Count, error){
+		forward.Logs: set.AppendLogs, forward.Traces: set.AppendTraces, forward.Metrics: set.AppendMetrics}[b.Signal]
+	for r, err := range forward.Records(b.Body) {
+		if err != nil {
+			return total, false, refusedBytes(err)
+		}
+		o := schema.Origin{Accepted: time.Now().UnixNano()}
+		if r.Marker != nil {
+			o = schema.Origin{Stream: r.Marker.StreamID(), Seq: r.Marker.Seq, Accepted: r.Marker.Accepted}
+		} else {
+			anonymous = true
+		}
+		n, err := appendTo(r.Body, o)
+		if errors.Is(err, schema.ErrTooLarge) {
+			return total, false, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: err}
+		}
+		if err != nil {
+			return total, false, refusedBytes(err)
+		}
+		total.Items += n.Items
+		total.Rows += n.Rows
+		total.Unstorable += n.Unstorable
+		total.UnknownKinds += n.UnknownKinds
+	}
+	return total, anonymous, nil
+}
+
+func refusedBytes(err error) error {
+	return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
+}
+
+// rowsOf is the number of rows in the fullest bucket: what decides whether a merge is full.
+func rowsOf(set *schema.Set) (most int) {
+	for rows := range set.Buckets() {
+		most = max(most, rows.Len())
+	}
+	return most
+}
+
+// LastError is the last INSERT error in words, or "" when the last one went well.
+func (w *Writer) LastError() string {
+	if p := w.lastErr.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+func (w *Writer) noteError(err error) {
+	text := ""
+	if err != nil {
+		if text = err.Error(); hint(err) != "" {
+			text = fmt.Sprintf("%s: %s", hint(err), text)
+		}
+	}
+	w.lastErr.Store(&text)
+}
+
+// latencies remembers how long INSERTs took.
+type latencies struct {
+	mu   sync.Mutex
+	ring [100]time.Duration
+	n    int
+}
+
+func (l *latencies) add(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ring[l.n%len(l.ring)] = d
+	l.n++
+}
+
+// p99 of the last hundred is the longest of them.
+func (l *latencies) p99() (most time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.ring[:min(l.n, len(l.ring))] {
+		most = max(most, d)
+	}
+	return most
+}
