@@ -70,7 +70,7 @@ func walk(b []byte, m *message, depth int) (items int, err error) {
 	if depth > maxDepth {
 		return 0, errDepth
 	}
-	var seen uint32 // bit n: singular field n; bit 16+g: oneof g
+	var seen uint32 // of the bits of singular fields and oneofs
 	for len(b) > 0 {
 		tag, n := uint64(b[0]), 1
 		if tag >= 0x80 {
@@ -83,11 +83,7 @@ func walk(b []byte, m *message, depth int) (items int, err error) {
 		if number == 0 || number > 1<<29-1 {
 			return 0, errTag
 		}
-		f := &m.fields[0]
-		if number < uint64(len(m.fields)) {
-			f = &m.fields[number]
-		}
-		if f.kind == unknown {
+		if number >= uint64(len(m.fields)) || m.fields[number].kind == unknown {
 			if number == forward.MarkerField && depth == 0 {
 				return 0, errMark
 			}
@@ -96,72 +92,75 @@ func walk(b []byte, m *message, depth int) (items int, err error) {
 			}
 			continue
 		}
-		if !f.repeated {
-			bit := uint32(1) << number
-			if f.oneof != 0 {
-				bit = 1 << (16 + f.oneof)
-			}
-			if seen&bit != 0 {
-				return 0, fmt.Errorf(": field %d comes twice", number)
-			}
-			seen |= bit
+		f := &m.fields[number]
+		if seen&f.bit != 0 {
+			return 0, fmt.Errorf(": field %d comes twice", number)
 		}
-		var k int
-		if b, k, err = value(b, wire, f, depth); err != nil {
+		seen |= f.bit
+		if wire != f.wire {
+			return 0, fmt.Errorf("[%d]%w", number, errWire)
+		}
+		if wire != 2 {
+			if b, err = skip(b, wire); err != nil {
+				return 0, fmt.Errorf("[%d]%w", number, err)
+			}
+			continue
+		}
+		var p []byte
+		if len(b) > 1 && int(b[0]) < len(b) && b[0] < 0x80 {
+			p, b = b[1:int(b[0])+1], b[int(b[0])+1:]
+		} else if p, b, err = lengthDelimited(b); err != nil {
 			return 0, fmt.Errorf("[%d]%w", number, err)
 		}
-		if items += k; f.item {
-			items++
+		if f.msg == keyValue && plainAttribute(p) {
+			continue
 		}
+		k, err := content(p, f, depth)
+		if err != nil {
+			return 0, fmt.Errorf("[%d]%w", number, err)
+		}
+		items += k
 	}
 	return items, nil
 }
 
+// plainAttribute says that p is a key and a string value, in that order and nothing else, and
+// valid: what most of any request is made of. Anything else is for walk to judge.
+func plainAttribute(p []byte) bool {
+	if len(p) < 6 || p[0] != 1<<3|2 {
+		return false
+	}
+	key := int(p[1])
+	if key >= 0x80 || len(p) < key+6 {
+		return false
+	}
+	v := p[key+2:]
+	if v[0] != 2<<3|2 || int(v[1]) != len(v)-2 || v[1] >= 0x80 || v[2] != 1<<3|2 || int(v[3]) != len(v)-4 {
+		return false
+	}
+	return utf8.Valid(p[2:key+2]) && utf8.Valid(v[4:])
+}
+
 var errWire = errors.New(": wrong wire type")
 
-// value checks the value of a known field at the start of b and returns what follows it.
-func value(b []byte, wire uint64, f *field, depth int) (rest []byte, items int, err error) {
-	switch f.kind {
-	case varint:
-		if wire != 0 {
-			return nil, 0, errWire
-		}
-		rest, err = skip(b, wire)
-		return rest, 0, err
-	case fixed64:
-		if wire != 1 {
-			return nil, 0, errWire
-		}
-		rest, err = skip(b, wire)
-		return rest, 0, err
-	case fixed32:
-		if wire != 5 {
-			return nil, 0, errWire
-		}
-		rest, err = skip(b, wire)
-		return rest, 0, err
-	}
-	if wire != 2 {
-		return nil, 0, errWire
-	}
-	p, rest, err := lengthDelimited(b)
-	if err != nil {
-		return nil, 0, err
-	}
+// content checks the bytes of a length-delimited field.
+func content(p []byte, f *field, depth int) (items int, err error) {
 	switch f.kind {
 	case inner:
-		items, err = walk(p, f.msg, depth+1)
-		if err != nil {
-			return nil, 0, fmt.Errorf(" %s%w", f.msg.name, err)
+		if items, err = walk(p, f.msg, depth+1); err != nil {
+			return 0, fmt.Errorf(" %s%w", f.msg.name, err)
+		}
+		if f.item {
+			items++
 		}
 	case text:
 		if !utf8.Valid(p) {
 			err = errors.New(": not valid UTF-8")
 		}
-	case id16, id8:
-		if want := map[kind]int{id16: 16, id8: 8}[f.kind]; len(p) != 0 && len(p) != want {
-			err = fmt.Errorf(": id of %d bytes, want %d or none", len(p), want)
-		}
+	case id16:
+		err = idLength(p, 16)
+	case id8:
+		err = idLength(p, 8)
 	case packedFixed64:
 		if len(p)%8 != 0 {
 			err = errCut
@@ -171,7 +170,14 @@ func value(b []byte, wire uint64, f *field, depth int) (rest []byte, items int, 
 			p, err = skip(p, 0)
 		}
 	}
-	return rest, items, err
+	return items, err
+}
+
+func idLength(p []byte, want int) error {
+	if len(p) != 0 && len(p) != want {
+		return fmt.Errorf(": id of %d bytes, want %d or none", len(p), want)
+	}
+	return nil
 }
 
 // lengthDelimited splits off the bytes of a field of wire type 2.

@@ -28,6 +28,9 @@ type field struct {
 	item     bool  // each one is an item: a log record, span or data point
 	oneof    uint8 // fields of the same non-zero number exclude each other
 	msg      *message
+
+	wire uint64 // the wire type that kind has
+	bit  uint32 // of what may come once: the field, or its oneof; 0 when repeated
 }
 
 // A message is indexed by field number; the largest number in OTLP is 16.
@@ -37,13 +40,29 @@ type message struct {
 }
 
 func (m *message) set(number int, f field) *message {
+	switch f.kind {
+	case varint:
+		f.wire = 0
+	case fixed64:
+		f.wire = 1
+	case fixed32:
+		f.wire = 5
+	default:
+		f.wire = 2
+	}
+	switch {
+	case f.oneof != 0:
+		f.bit = 1 << (len(m.fields) - 1 + int(f.oneof))
+	case !f.repeated:
+		f.bit = 1 << (number - 1)
+	}
 	m.fields[number] = f
 	return m
 }
 
 func (m *message) one(k kind, numbers ...int) *message {
 	for _, n := range numbers {
-		m.fields[n] = field{kind: k}
+		m.set(n, field{kind: k})
 	}
 	return m
 }
@@ -62,7 +81,7 @@ func (m *message) single(number int, of *message) *message {
 
 func (m *message) choice(group uint8, k kind, numbers ...int) *message {
 	for _, n := range numbers {
-		m.fields[n] = field{kind: k, oneof: group}
+		m.set(n, field{kind: k, oneof: group})
 	}
 	return m
 }
