@@ -28,7 +28,7 @@ func newCollector(a *Agent) *collector {
 		limit:    desc("spillway_wal_limit_bytes", "The log's cap."),
 		deferred: desc("spillway_wal_deferred_bytes", "Bytes acknowledged and not written (wal.mode: overflow).", "signal"),
 		files:    desc("spillway_wal_generations", "Files of the log.", "signal"),
-		oldest:   desc("spillway_wal_oldest_unacked_seconds", "Age of the oldest file with undelivered records.", "signal"),
+		oldest:   desc("spillway_wal_oldest_unacked_seconds", "Age of the oldest undelivered record.", "signal"),
 		failures: desc("spillway_wal_failures_total", "Write and sync errors of the log.", "signal"),
 		memory:   desc("spillway_limiter_bytes", "Memory that the limiter counts, saw on the heap, and its limits.", "kind"),
 		pressure: desc("spillway_limiter_pressure", "0 normal, 1 soft: spilling, 2 hard: refusing."),

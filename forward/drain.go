@@ -105,7 +105,7 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 		case d.OnFailure != nil:
 			d.OnFailure()
 		}
-		if try > parkAfter && d.Circuit.Successes() > passed && d.park(ctx, p, parts) {
+		if try > parkAfter && d.Circuit.Successes() > passed && d.isolate(ctx, p, parts) {
 			return
 		}
 		if sleep(ctx, back.After(err), woken) {
@@ -183,11 +183,18 @@ func (d *Drain) refused(ctx context.Context, p *parcel, parts []parcelPart, why 
 	return true
 }
 
-// park moves records that keep failing, while others pass, out of the way of their lane. They
-// keep their identity: what is written is the marker and the bytes.
-func (d *Drain) park(ctx context.Context, p *parcel, parts []parcelPart) bool {
-	if d.Parked == nil || d.Parked == d.Log {
-		return false
+// isolate deals with records that keep failing while others pass: they are moved out of the
+// way of their lane, and where there is no further to move them, they are parted from each
+// other. They keep their identity: what is parked is the marker and the bytes.
+func (d *Drain) isolate(ctx context.Context, p *parcel, parts []parcelPart) bool {
+	if d.Parked == nil {
+		if len(parts) == 1 {
+			return false
+		}
+		half := len(parts) / 2
+		d.deliver(ctx, p, parts[:half])
+		d.deliver(ctx, p, parts[half:])
+		return true
 	}
 	recs := make([]wal.Record, len(parts))
 	for i, part := range parts {

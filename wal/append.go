@@ -76,6 +76,9 @@ func (l *Log) Defer(recs ...Record) error {
 		l.cumItems = e.CumItems
 		l.deferred = append(l.deferred, e)
 		l.deferredSum += e.size
+		if l.waiting == 0 {
+			l.waiting = e.Accepted
+		}
 		l.stats.Appended += uint64(r.Items)
 	}
 	signal(l.readable)

@@ -264,6 +264,9 @@ func (l *Log) recordLocked(gen *generation, items int, accepted int64, meta []by
 	if gen.oldest == 0 {
 		gen.oldest = accepted
 	}
+	if l.waiting == 0 && items > 0 {
+		l.waiting = accepted
+	}
 	if l.fold != nil && len(meta) > 0 {
 		l.fold.Apply(meta)
 	}

@@ -72,6 +72,7 @@ type Log struct {
 	gens        []*generation // oldest first; the last is the newest and never removed
 	garbage     []*generation
 	flying      []*Entry // handed out, in order; acknowledged ones leave from the front
+	waiting     int64    // accept time of the first record since the reader had caught up; 0: none
 	stats       Stats
 
 	// Only the committer uses these.
@@ -119,7 +120,7 @@ type Stats struct {
 	Bytes     int64  // on disk, and in memory when deferred
 	Deferred  int64  // bytes only in memory
 	Files     int
-	Oldest    time.Time // accept time of the oldest generation with unacknowledged records; zero when there is none
+	Oldest    time.Time // accept time of the oldest unacknowledged record; zero when there is none
 	Failures  uint64    // write and sync errors
 }
 
@@ -165,14 +166,27 @@ func (l *Log) Stats() Stats {
 	s.Bytes = l.deferredSum
 	for _, g := range l.gens {
 		s.Bytes += g.charged
-		if s.Oldest.IsZero() && g.oldest != 0 && !(g.drained && g.inFlight == 0) {
-			s.Oldest = time.Unix(0, g.oldest)
-		}
 	}
-	if s.Held == 0 {
-		s.Oldest = time.Time{}
+	if oldest := l.oldestLocked(); s.Held > 0 && oldest != 0 {
+		s.Oldest = time.Unix(0, oldest)
 	}
 	return s
+}
+
+// oldestLocked is when the oldest unacknowledged record was accepted, unix ns; 0 when not known.
+func (l *Log) oldestLocked() int64 {
+	if len(l.flying) > 0 {
+		return l.flying[0].Accepted
+	}
+	if l.waiting != 0 {
+		return l.waiting
+	}
+	for _, g := range l.gens {
+		if g.oldest != 0 && !g.drained {
+			return g.oldest
+		}
+	}
+	return 0
 }
 
 // Progress is how far each generation is acknowledged, for Config.Done of a later process.

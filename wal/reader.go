@@ -228,6 +228,7 @@ func (l *Log) nextDeferred() *Entry {
 		l.flying = append(l.flying, e)
 		return e
 	}
+	l.waiting = 0 // caught up
 	return nil
 }
 

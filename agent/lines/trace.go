@@ -1,0 +1,192 @@
+package lines
+
+import (
+	"encoding/binary"
+)
+
+// A traceContext is what OTLP has of a line's span. Zeros are none.
+type traceContext struct {
+	trace [16]byte
+	span  [8]byte
+	flags uint32 // W3C's trace flags, 8 bits
+}
+
+func (c *traceContext) valid() bool   { return c.trace != [16]byte{} }
+func (c *traceContext) hasSpan() bool { return c.span != [8]byte{} }
+
+const traceSlots = 1<<slotTraceID | 1<<slotSpanID | 1<<slotTraceFlags | 1<<slotTraceParent | 1<<slotSpan
+
+// trace fills in the trace context: from keys of its own, else from a traceparent, else from a
+// nested span. A span id or flags without a trace id stay attributes.
+func (e *Encoder) trace() {
+	if e.line.have&traceSlots == 0 {
+		return
+	}
+	var c traceContext
+	if h, ok := e.line.take(slotTraceID); ok && !e.id(c.trace[:], h.value) {
+		e.keep(h)
+	}
+	if h, ok := e.line.take(slotTraceParent); ok && (c.valid() || !e.traceParent(&c, h.value)) {
+		e.keep(h)
+	}
+	if h, ok := e.line.take(slotSpan); ok && (c.valid() || !e.nestedSpan(&c, h)) {
+		e.keep(h)
+	}
+	if h, ok := e.line.take(slotSpanID); ok {
+		var span [8]byte
+		switch ok := e.id(span[:], h.value); {
+		case !ok, span != [8]byte{} && (!c.valid() || c.hasSpan()):
+			e.keep(h)
+		default:
+			c.span = span
+		}
+	}
+	if h, ok := e.line.take(slotTraceFlags); ok {
+		flags, ok := e.traceFlags(h.value)
+		if !ok || flags != 0 && !c.valid() {
+			e.keep(h)
+		} else {
+			c.flags = flags
+		}
+	}
+	e.record.setTrace(&c)
+}
+
+func (r *record) setTrace(c *traceContext) {
+	if !c.valid() {
+		return
+	}
+	r.fields = appendBytes(r.fields, recordTraceID, c.trace[:])
+	if c.hasSpan() {
+		r.fields = appendBytes(r.fields, recordSpanID, c.span[:])
+	}
+	if c.flags != 0 {
+		r.fields = binary.LittleEndian.AppendUint32(append(r.fields, recordFlags), c.flags)
+	}
+}
+
+// id reads a hexadecimal id.
+func (e *Encoder) id(dst []byte, t token) bool { return t.kind == text && parseID(dst, e.text(t)) }
+
+// parseID reads an id of at most len(dst) bytes: hexadecimal digits of any case, maybe behind
+// 0x, maybe with dashes in between as in a UUID, maybe without leading zeros. Decimal numbers
+// cannot be told from hexadecimal ones and are not looked for. dst must be zero, and is again
+// if it returns false.
+func parseID(dst, b []byte) bool {
+	if len(b) > 2 && b[0] == '0' && b[1]|0x20 == 'x' {
+		b = b[2:]
+	}
+	if len(b) == 2*len(dst) && parseHex(dst, b) {
+		return true
+	}
+	clear(dst)
+	place := 2 * len(dst)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] == '-' {
+			continue
+		}
+		d := hexDigits[b[i]]
+		if d > 15 || place == 0 {
+			clear(dst)
+			return false
+		}
+		place--
+		dst[place/2] |= d << (4 * (^place & 1))
+	}
+	return true
+}
+
+// parseHex reads two hexadecimal digits for each byte of dst.
+func parseHex(dst, b []byte) bool {
+	var bad byte
+	for i := range dst {
+		high, low := hexDigits[b[2*i]], hexDigits[b[2*i+1]]
+		bad |= high | low
+		dst[i] = high<<4 | low
+	}
+	return bad <= 15
+}
+
+// traceParent reads W3C's header: version-trace-span-flags.
+func (e *Encoder) traceParent(c *traceContext, t token) bool {
+	b := e.text(t)
+	if t.kind != text || len(b) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") ||
+		b[2] != '-' || b[35] != '-' || b[52] != '-' {
+		return false
+	}
+	var flags [1]byte
+	if !parseID(c.trace[:], b[3:35]) || !parseID(c.span[:], b[36:52]) || !parseID(flags[:], b[53:]) {
+		*c = traceContext{}
+		return false
+	}
+	c.flags = uint32(flags[0])
+	return true
+}
+
+// traceFlags reads two hexadecimal digits, a number, or whether the span is sampled.
+func (e *Encoder) traceFlags(t token) (flags uint32, ok bool) {
+	raw := e.scan.text[t.start:t.end]
+	switch t.kind {
+	case text:
+		var b [1]byte
+		ok = parseID(b[:], e.text(t))
+		return uint32(b[0]), ok
+	case integer:
+		v, ok := parseInt(raw)
+		return uint32(v), ok && v >= 0 && v <= 0xff
+	case boolean:
+		if raw[0] == 't' {
+			return 1, true
+		}
+		return 0, true
+	}
+	return 0, false
+}
+
+// nestedSpan reads the ids out of an object, whose other members stay an attribute.
+func (e *Encoder) nestedSpan(c *traceContext, h *held) bool {
+	if h.value.kind != object {
+		return false
+	}
+	s := scanner{text: e.scan.text, at: h.value.start}
+	var found traceContext
+	for key, more := s.member(true); more; key, more = s.member(false) {
+		value := s.any()
+		switch string(e.text(key)) {
+		case "trace_id":
+			clear(found.trace[:])
+			e.id(found.trace[:], value)
+		case "span_id":
+			clear(found.span[:])
+			e.id(found.span[:], value)
+		}
+	}
+	if !found.valid() {
+		return false
+	}
+	*c = found
+	if found.hasSpan() {
+		e.keepRest(h, isSpanContext)
+	} else {
+		e.keepRest(h, isTraceID)
+	}
+	return true
+}
+
+func isTraceID(key []byte) bool     { return string(key) == "trace_id" }
+func isSpanContext(key []byte) bool { return isTraceID(key) || string(key) == "span_id" }
+
+// keepRest keeps an object as keep does, without the members that omit names.
+func (e *Encoder) keepRest(h *held, omit func(key []byte) bool) {
+	r := &e.record
+	before := len(r.attributes)
+	begun := r.begin(e.keyOf(h))
+	list, start := begin(r.attributes, valueList)
+	s := scanner{text: e.scan.text, at: h.value.start}
+	if r.attributes = e.appendMembers(list, &s, 1, omit); len(r.attributes) == start {
+		r.attributes = r.attributes[:before]
+		return
+	}
+	r.attributes = end(r.attributes, start)
+	r.end(begun)
+}

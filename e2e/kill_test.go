@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
+)
+
+// Agent, collector and engine are killed with -9 in random order during load, at least twenty
+// times each. Every acknowledged record must be in ClickHouse. Records that arrived twice are
+// counted and printed; their rows carry the identity to tell them by.
+func TestEveryAcknowledgedRecordSurvivesKill9(t *testing.T) {
+	const (
+		kills   = 20 // of each
+		records = 500_000
+	)
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	engine := enginetest.Start(t)
+	c := startCollector(t, engine.DSN())
+	c.ready()
+	a := startAgent(t, c.grpc, "")
+	l := newLoad(t, a.grpc, "kill9", 250)
+
+	ctx, stop := context.WithCancel(t.Context())
+	var loading sync.WaitGroup
+	loading.Go(func() { l.run(ctx, 4, 5*time.Millisecond) })
+
+	victims := make([]int, 0, 3*kills)
+	for i := range 3 {
+		for range kills {
+			victims = append(victims, i)
+		}
+	}
+	r.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+	for i, v := range victims {
+		// The next kill comes when some more was acknowledged, so that every one meets data under way.
+		target := l.ackedCount() + 2000 + uint64(r.IntN(8000))
+		until(t, time.Minute, "some more records acknowledged", func() bool { return l.ackedCount() >= target })
+		switch v {
+		case 0:
+			a.kill()
+			a.start()
+			a.healthy()
+		case 1:
+			c.kill()
+			c.start()
+		case 2:
+			engine.Kill9()
+			engine.Restart()
+		}
+		if i%20 == 19 {
+			t.Logf("%d kills, %d records acknowledged", i+1, l.ackedCount())
+		}
+	}
+	until(t, 2*time.Minute, "enough records acknowledged", func() bool { return l.ackedCount() >= records })
+	stop()
+	loading.Wait()
+	c.ready()
+	a.drained(2 * time.Minute)
+	c.equation()
+
+	lost, duplicated := l.verify(connect(t, engine.DSN()))
+	t.Logf("seed %d, kills %d, records %d, lost %d, duplicated %d", seed, len(victims), l.ackedCount(), lost, duplicated)
+	if lost > 0 {
+		t.Errorf("%d acknowledged records are lost", lost)
+	}
+}
+
+// The collector is away for a minute: nothing is refused, nothing is lost, and the first
+// delivery comes within two seconds of its return.
+func TestAMinuteWithoutACollector(t *testing.T) {
+	t.Parallel()
+	engine := enginetest.Start(t)
+	c := startCollector(t, engine.DSN())
+	c.ready()
+	a := startAgent(t, c.grpc, "")
+	l := newLoad(t, a.grpc, "outage", 50)
+	ctx, stop := context.WithCancel(t.Context())
+	var loading sync.WaitGroup
+	loading.Go(func() { l.run(ctx, 2, 50*time.Millisecond) })
+
+	until(t, 30*time.Second, "first delivery", func() bool { return total(a.metrics(), "spillway_out_items_total") > 0 })
+	c.kill()
+	ends := time.Now().Add(time.Minute)
+	until(t, 2*time.Minute, "a minute has passed", func() bool { return time.Now().After(ends) })
+	before := total(a.metrics(), "spillway_out_items_total")
+	c.start()
+	c.healthy()
+	back := time.Now()
+	until(t, 30*time.Second, "first delivery after the outage", func() bool { return total(a.metrics(), "spillway_out_items_total") > before })
+	if took := time.Since(back); took > 2*time.Second {
+		t.Errorf("first delivery %s after the collector was back", took)
+	} else {
+		t.Logf("first delivery %s after the collector answered", took)
+	}
+	stop()
+	loading.Wait()
+	a.drained(time.Minute)
+	if refused := total(a.metrics(), "spillway_refused_requests_total"); refused != 0 {
+		t.Errorf("%.0f requests were refused", refused)
+	}
+	lost, duplicated := l.verify(connect(t, engine.DSN()))
+	t.Logf("records %d, lost %d, duplicated %d", l.ackedCount(), lost, duplicated)
+	if lost > 0 {
+		t.Errorf("%d acknowledged records are lost", lost)
+	}
+}
