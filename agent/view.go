@@ -10,6 +10,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/spillway-io/spillway/wal"
 )
@@ -140,7 +141,7 @@ func (v *view) commit(store *wal.Store) error {
 		return nil
 	}
 	err := v.db.Update(func(tx *bolt.Tx) error {
-		if err := tx.DeleteBucket(hintBucket); err != nil && !errors.Is(err, bolt.ErrBucketNotFound) {
+		if err := tx.DeleteBucket(hintBucket); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
 			return err
 		}
 		b, err := tx.CreateBucket(hintBucket)

@@ -218,18 +218,18 @@ func (l *Log) handOut(e *Entry) bool {
 func (l *Log) nextDeferred() *Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.handedOut < len(l.deferred) {
-		e := l.deferred[l.handedOut]
-		if e.gen != nil {
-			return nil // written meanwhile: it comes from disk
-		}
-		l.handedOut++
-		e.out = true
-		l.flying = append(l.flying, e)
-		return e
+	if l.handedOut == len(l.deferred) {
+		l.waiting = 0 // caught up
+		return nil
 	}
-	l.waiting = 0 // caught up
-	return nil
+	e := l.deferred[l.handedOut]
+	if e.gen != nil {
+		return nil // written meanwhile: it comes from disk
+	}
+	l.handedOut++
+	e.out = true
+	l.flying = append(l.flying, e)
+	return e
 }
 
 // passed notes that the reader is through with gen.
