@@ -104,8 +104,9 @@ func start(t testing.TB, name, admin string, args ...string) *proc {
 	p.start()
 	t.Cleanup(func() {
 		if t.Failed() {
+			t.Logf("%s said:\n%s", name, tail(p.log.String(), 30))
 			p.quit()
-			t.Logf("%s wrote:\n%s", name, tail(p.log.String(), 200))
+			t.Logf("%s wrote:\n%s", name, tail(p.log.String(), 400))
 		}
 		p.kill()
 	})

@@ -143,3 +143,11 @@ func (l *load) verify(conn driver.Conn) (lost, duplicated uint64) {
 	}
 	return lost, duplicated
 }
+
+// probe says whether the server takes requests.
+func (l *load) probe() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_, err := logspb.NewLogsServiceClient(l.conn).Export(ctx, &logspb.ExportLogsServiceRequest{})
+	return err == nil
+}

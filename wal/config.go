@@ -15,7 +15,7 @@ type Config struct {
 	MinFreeBytes int64 // leave this much of the file system free; 0: the smaller of 1 GiB and a tenth of it
 	WhenFull     WhenFull
 
-	GenerationBytes int64 // a generation ends at this size; 0: 8 MiB
+	GenerationBytes int64 // a generation ends at this size; 0: the smaller of 8 MiB and a sixteenth of the cap
 
 	// NewFold makes the fold that a lane's meta goes through; nil: meta is not folded.
 	NewFold func(lane string) Fold

@@ -32,9 +32,6 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.GenerationBytes == 0 {
-		cfg.GenerationBytes = defaultGeneration
-	}
 	if cfg.WhenFull == "" {
 		cfg.WhenFull = Refuse
 	}
@@ -71,6 +68,10 @@ func (s *Store) limits() error {
 	}
 	if s.cfg.MinFreeBytes == 0 {
 		s.cfg.MinFreeBytes = min(defaultMinFree, size/10)
+	}
+	if s.cfg.GenerationBytes == 0 {
+		// Room is given back a generation at a time, so a small cap needs small ones.
+		s.cfg.GenerationBytes = min(defaultGeneration, s.cfg.MaxBytes/16)
 	}
 	s.budget.init(s.fs, s.cfg)
 	return nil
