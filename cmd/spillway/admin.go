@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +16,7 @@ import (
 )
 
 // An admin port answers /metrics, /healthz (the process lives), /readyz (it takes data and
-// gets rid of it) and /status.
+// gets rid of it), /status, and /debug/pprof.
 type admin struct {
 	listener net.Listener // nil: off
 	server   *http.Server
@@ -46,7 +47,10 @@ func newAdmin(endpoint string, reg *prometheus.Registry, ready func() error, sta
 		enc.SetIndent("", "  ")
 		enc.Encode(status())
 	})
-	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
 	return a, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -70,7 +71,7 @@ func init() {
 		return gzip.NewWriterLevel(w, gzip.BestSpeed)
 	}})
 	encoding.RegisterCompressor(compressor{"zstd", compressedZstd, func(w io.Writer) (io.WriteCloser, error) {
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	}})
 }
 
@@ -165,12 +166,168 @@ var (
 	}}
 )
 
-// expand reads r, which is compressed as encoding says ("", "gzip" or "zstd"), into buf, up to
-// limit bytes. What buf grows by is taken from the limiter; the caller gives taken back, also
-// after an error.
-func expand(r io.Reader, encoding string, buf []byte, limit int, l *forward.Limiter) (out []byte, taken int64, err error) {
+// A body is what a request says, decompressed. bytes are valid until free.
+type body struct {
+	bytes []byte
+	slab  *slab // that bytes lie in, when it is of an ordinary size
+	taken int64
+	l     *forward.Limiter
+}
+
+func newBody(l *forward.Limiter) *body { return &body{l: l} }
+
+// A slab is a reused buffer of one of a few sizes. A body begins with the smallest and moves
+// up as its bytes arrive, so that a connection that sends nothing holds nothing.
+type slab struct {
+	buf   []byte
+	class int
+}
+
+const (
+	smallestSlab = 16 << 10
+	slabClasses  = 9 // up to 4 MiB
+)
+
+var slabs [slabClasses]sync.Pool
+
+// slabFor is a slab of at least size bytes, or nil when size is beyond the ordinary.
+func slabFor(size int) *slab {
+	class, n := 0, smallestSlab
+	for n < size {
+		class++
+		n *= 2
+	}
+	if class >= slabClasses {
+		return nil
+	}
+	if s, ok := slabs[class].Get().(*slab); ok {
+		return s
+	}
+	return &slab{buf: make([]byte, n), class: class}
+}
+
+func (s *slab) free() {
+	if s != nil {
+		slabs[s.class].Put(s)
+	}
+}
+
+// free gives the memory back, to the limiter and to the next request.
+func (b *body) free() {
+	b.l.Give(b.taken)
+	b.slab.free()
+}
+
+const (
+	smallBody  = 1 << 20
+	usualRatio = 8 // telemetry seldom compresses better
+)
+
+// expanding bounds decompressions under way: they only use the processor, and each has a
+// window and a buffer.
+var expanding = make(chan struct{}, runtime.GOMAXPROCS(0))
+
+// expand decompresses wire, of size bytes, into b, up to limit bytes. wire may be opened
+// twice: what is neither small nor in proportion to its size on the wire is measured before
+// memory is taken for it, so that a bomb costs time and little memory.
+func (b *body) expand(wire func() io.Reader, size int, encoding string, limit int) error {
+	expanding <- struct{}{}
+	defer func() { <-expanding }()
+	r, done, err := decompressor(wire(), encoding)
+	if err != nil {
+		return err
+	}
+	more, err := b.fill(r, min(limit, max(smallBody, usualRatio*size)))
+	if err != nil || !more {
+		done()
+		if err == nil && len(b.bytes) > limit {
+			err = &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
+		}
+		return err
+	}
+	rest, err := io.Copy(io.Discard, io.LimitReader(r, int64(limit-len(b.bytes)+1)))
+	done()
+	whole := len(b.bytes) + int(rest)
+	switch {
+	case whole > limit:
+		return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
+	case err != nil:
+		return malformed(encoding, err)
+	}
+	if err := b.room(whole); err != nil {
+		return err
+	}
+	if r, done, err = decompressor(wire(), encoding); err != nil {
+		return err
+	}
+	defer done()
+	if _, err := io.ReadFull(r, b.bytes[:whole]); err != nil {
+		return malformed(encoding, err)
+	}
+	b.bytes = b.bytes[:whole]
+	return nil
+}
+
+// read takes r as it is, up to limit bytes.
+func (b *body) read(r io.Reader, limit int) error {
+	more, err := b.fill(io.LimitReader(r, int64(limit)+1), limit+1)
+	if err == nil && (more || len(b.bytes) > limit) {
+		return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
+	}
+	return err
+}
+
+// fill reads until the end of r, or until a buffer of at least stop bytes is full.
+func (b *body) fill(r io.Reader, stop int) (more bool, err error) {
+	for {
+		if len(b.bytes) == cap(b.bytes) {
+			if len(b.bytes) >= stop {
+				return true, nil
+			}
+			if err := b.room(max(smallestSlab, 2*cap(b.bytes))); err != nil {
+				return false, err
+			}
+		}
+		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
+		b.bytes = b.bytes[:len(b.bytes)+n]
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, malformed("request body", err)
+		}
+	}
+}
+
+// room makes b able to hold size bytes, if the limiter lets it.
+func (b *body) room(size int) error {
+	if size <= cap(b.bytes) {
+		return nil
+	}
+	if err := b.l.Take(int64(size)); err != nil {
+		return err
+	}
+	b.l.Give(b.taken)
+	b.taken = int64(size)
+	old := b.slab
+	if b.slab = slabFor(size); b.slab != nil {
+		b.bytes = append(b.slab.buf[:0], b.bytes...)
+	} else {
+		b.bytes = append(make([]byte, 0, size), b.bytes...)
+	}
+	old.free()
+	return nil
+}
+
+func malformed(what string, err error) error {
+	return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("%s: %w", what, err)}
+}
+
+// decompressor reads what encoding ("", "gzip" or "zstd") says r is. done ends its use.
+func decompressor(r io.Reader, encoding string) (out io.Reader, done func(), err error) {
 	switch encoding {
 	case "", "identity":
+		return r, func() {}, nil
 	case "gzip":
 		zr, ok := gzipReaders.Get().(*gzip.Reader)
 		if ok {
@@ -179,45 +336,15 @@ func expand(r io.Reader, encoding string, buf []byte, limit int, l *forward.Limi
 			zr, err = gzip.NewReader(r)
 		}
 		if err != nil {
-			return buf, 0, &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("gzip: %w", err)}
+			return nil, nil, malformed(encoding, err)
 		}
-		defer gzipReaders.Put(zr)
-		r = zr
+		return zr, func() { gzipReaders.Put(zr) }, nil
 	case "zstd":
 		zr := zstdReaders.Get().(*zstd.Decoder)
-		defer func() { zr.Reset(nil); zstdReaders.Put(zr) }()
 		if err := zr.Reset(r); err != nil {
-			return buf, 0, &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("zstd: %w", err)}
+			return nil, nil, malformed(encoding, err)
 		}
-		r = zr
-	default:
-		return buf, 0, &forward.RefusedError{Reason: forward.ReasonUnsupported, Err: fmt.Errorf("encoding %q: use gzip, zstd or none", encoding)}
+		return zr, func() { zr.Reset(nil); zstdReaders.Put(zr) }, nil
 	}
-	return fill(r, buf[:0], limit, l)
-}
-
-func fill(r io.Reader, buf []byte, limit int, l *forward.Limiter) (out []byte, taken int64, err error) {
-	const first = 16 << 10
-	for {
-		if len(buf) == cap(buf) {
-			grow := max(first, cap(buf))
-			if err := l.Take(int64(grow)); err != nil {
-				return buf, taken, err
-			}
-			taken += int64(grow)
-			bigger := make([]byte, len(buf), cap(buf)+grow)
-			copy(bigger, buf)
-			buf = bigger
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case len(buf) > limit:
-			return buf, taken, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
-		case errors.Is(err, io.EOF):
-			return buf, taken, nil
-		case err != nil:
-			return buf, taken, &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("request body: %w", err)}
-		}
-	}
+	return nil, nil, &forward.RefusedError{Reason: forward.ReasonUnsupported, Err: fmt.Errorf("encoding %q: use gzip, zstd or none", encoding)}
 }

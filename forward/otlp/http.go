@@ -1,9 +1,11 @@
 package otlp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
 	"net"
@@ -114,16 +116,23 @@ func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) erro
 	if err := s.limiter.Take(0); err != nil {
 		return err
 	}
-	enc := r.Header.Get("Content-Encoding")
-	if kind == typeProtobuf {
-		return s.expanded(r.Context(), sig, r.Body, enc, limit)
-	}
-	buf, taken, err := expand(r.Body, enc, nil, limit, s.limiter)
-	defer s.limiter.Give(taken)
-	if err != nil {
+	wire := newBody(s.limiter)
+	defer wire.free()
+	if err := wire.read(r.Body, limit); err != nil {
 		return err
 	}
-	body, err := fromJSON(sig, buf)
+	b := wire
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		b = newBody(s.limiter)
+		defer b.free()
+		if err := b.expand(func() io.Reader { return bytes.NewReader(wire.bytes) }, len(wire.bytes), enc, limit); err != nil {
+			return err
+		}
+	}
+	if kind == typeProtobuf {
+		return s.accept(r.Context(), sig, b.bytes)
+	}
+	body, err := fromJSON(sig, b.bytes)
 	if err != nil {
 		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("%w: JSON: %w", ErrMalformed, err)}
 	}

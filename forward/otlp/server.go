@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/tap"
 
@@ -51,7 +51,6 @@ type Server struct {
 	limiter *forward.Limiter
 	metrics *forward.Counters
 	log     *slog.Logger
-	bodies  sync.Pool // of *[]byte
 	health  *health.Server
 }
 
@@ -63,8 +62,7 @@ type ServerConfig struct {
 
 // NewServer serves nothing until Listen. Bodies are counted by the limiter while they are read.
 func NewServer(cfg ServerConfig, next forward.Sink, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, next: next, limiter: l, metrics: m, log: log, health: health.NewServer(),
-		bodies: sync.Pool{New: func() any { return new([]byte) }}}
+	return &Server{cfg: cfg, next: next, limiter: l, metrics: m, log: log, health: health.NewServer()}
 }
 
 // A Listening server has its ports open.
@@ -231,35 +229,33 @@ func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw) err
 		}
 	}
 	var tag [2]byte
-	r := msg.in.Reader()
-	defer r.Close()
-	n, err := io.ReadFull(r, tag[:])
-	if err != nil && n == 0 {
-		return s.accept(ctx, sig, nil)
+	n := msg.in.Len()
+	if n < len(tag) {
+		return s.accept(ctx, sig, msg.in.Materialize())
 	}
-	enc, rest := untag(tag[:n])
-	return s.expanded(ctx, sig, io.MultiReader(bytes.NewReader(rest), r), enc, s.cfg.GRPC.maxRecv())
-}
-
-// expanded reads a body, decompressing it, into a reused buffer, and hands it on.
-func (s *Server) expanded(ctx context.Context, sig forward.Signal, r io.Reader, encoding string, limit int) error {
-	buf := s.bodies.Get().(*[]byte)
-	body, taken, err := expand(r, encoding, *buf, limit, s.limiter)
+	msg.in.CopyTo(tag[:])
+	enc, _ := untag(tag[:])
+	b := newBody(s.limiter)
+	defer b.free()
+	var readers []*mem.Reader
 	defer func() {
-		s.limiter.Give(taken)
-		if cap(body) <= keepBody {
-			*buf = body
-			s.bodies.Put(buf)
+		for _, r := range readers {
+			r.Close()
 		}
 	}()
+	err := b.expand(func() io.Reader {
+		r := msg.in.Reader()
+		readers = append(readers, r)
+		if enc != "" {
+			r.Discard(len(tag))
+		}
+		return r
+	}, n, enc, s.cfg.GRPC.maxRecv())
 	if err != nil {
 		return err
 	}
-	return s.accept(ctx, sig, body)
+	return s.accept(ctx, sig, b.bytes)
 }
-
-// keepBody is the largest buffer that is kept for the next request, in bytes.
-const keepBody = 4 << 20
 
 // accept checks a body and puts it into the sink. It is the door: everything behind it may
 // rely on the body being well-formed.

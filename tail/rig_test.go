@@ -1,0 +1,183 @@
+package tail
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A rig is a Tailer over real files whose looks, scans and clock the test drives, and the log
+// that its chunks go into.
+type rig struct {
+	t       testing.TB
+	dir     string
+	cfg     []Config
+	now     time.Time
+	pos     *Positions
+	tailer  *Tailer
+	maxOpen int
+}
+
+func newRig(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), now: time.Unix(1_700_000_000, 0), pos: NewPositions(), maxOpen: maxOpen}
+	cfg := DefaultConfig()
+	cfg.Include = []string{filepath.Join(r.dir, "*.log*")}
+	for _, f := range change {
+		f(&cfg)
+	}
+	r.cfg = []Config{cfg}
+	t.Cleanup(func() {
+		if r.tailer != nil {
+			r.tailer.Close()
+		}
+	})
+	return r
+}
+
+// start begins to tail; the first scan is over when it returns.
+func (r *rig) start() {
+	r.t.Helper()
+	var err error
+	if r.tailer, err = newTailer(r.cfg, r.pos, nil); err != nil {
+		r.t.Fatal(err)
+	}
+	r.tailer.maxOpen = r.maxOpen
+	r.tailer.scan(r.now)
+}
+
+// restart is a crash and a start: only what a snapshot of the positions says is known after it.
+func (r *rig) restart() {
+	r.t.Helper()
+	if err := r.tailer.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	pos := NewPositions()
+	if err := pos.Restore(r.pos.Snapshot(nil)); err != nil {
+		r.t.Fatal(err)
+	}
+	r.pos = pos
+	r.start()
+}
+
+func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
+
+func (r *rig) write(name, text string) {
+	r.t.Helper()
+	f, err := os.OpenFile(r.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(text)
+		f.Close()
+	}
+	r.must(err)
+}
+
+func (r *rig) rename(from, to string) { r.t.Helper(); r.must(os.Rename(r.path(from), r.path(to))) }
+func (r *rig) remove(name string)     { r.t.Helper(); r.must(os.Remove(r.path(name))) }
+func (r *rig) truncate(name string)   { r.t.Helper(); r.must(os.Truncate(r.path(name), 0)) }
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// next is the next chunk, or nil when there is nothing to read.
+func (r *rig) next() *Chunk {
+	for {
+		c, waiting := r.tailer.poll()
+		if c != nil || !waiting {
+			return c
+		}
+	}
+}
+
+// take is what a good consumer does: the cursor is safe, and then the chunk is given back.
+func (r *rig) take(c *Chunk) []string {
+	lines := texts(c)
+	r.pos.Apply(c.Cursor)
+	r.tailer.Done(c, true)
+	return lines
+}
+
+// read takes all that there is to read.
+func (r *rig) read() (lines []string) {
+	for c := r.next(); c != nil; c = r.next() {
+		lines = append(lines, r.take(c)...)
+	}
+	return lines
+}
+
+// look looks and reads.
+func (r *rig) look() []string {
+	r.tailer.look(r.now)
+	return r.read()
+}
+
+// scan scans and reads.
+func (r *rig) scan() []string {
+	r.tailer.scan(r.now)
+	return r.read()
+}
+
+// pass lets time pass, with a look every second and a scan every tenth.
+func (r *rig) pass(d time.Duration) (lines []string) {
+	for i := range int(d / time.Second) {
+		r.now = r.now.Add(time.Second)
+		lines = append(lines, r.look()...)
+		if i%10 == 9 {
+			lines = append(lines, r.scan()...)
+		}
+	}
+	return lines
+}
+
+// texts are the lines of c: "text", "text (stream)", and + for partial, ! for truncated.
+func texts(c *Chunk) (lines []string) {
+	for _, l := range c.Lines {
+		s := string(l.Text)
+		if l.Stream != "" {
+			s += " (" + l.Stream + ")"
+		}
+		if l.Partial {
+			s += "+"
+		}
+		if l.Truncated {
+			s += "!"
+		}
+		lines = append(lines, s)
+	}
+	return lines
+}
+
+func (r *rig) want(got []string, want ...string) {
+	r.t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		r.t.Fatalf("lines (-want +got):\n%s", diff)
+	}
+}
+
+// balanced checks the equations of Stats.
+func (r *rig) balanced() Stats {
+	r.t.Helper()
+	s := r.tailer.Stats()
+	if s.BytesRead != s.BytesEmitted+s.BytesJoined+s.BytesDropped || s.LinesRead != s.LinesEmitted+s.LinesJoined {
+		r.t.Fatalf("the account does not balance: %+v", s)
+	}
+	return s
+}
+
+func cri(stream, tag, text string) string {
+	return fmt.Sprintf("2026-01-02T03:04:05.123456789Z %s %s %s\n", stream, tag, text)
+}
+
+func sorted(lines []string) []string {
+	slices.Sort(lines)
+	return lines
+}
