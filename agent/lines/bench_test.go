@@ -9,10 +9,10 @@ import (
 
 // benchLines are of the size and shape that a service's lines mostly have.
 var benchLines = map[string]string{
-	"Structlog": `{"user_id": "u-48151623", "tenant": "acme-industries", "path": "/api/v1/orders/8812/items", "method": "POST", "status": 201, ` +
-		`"duration_ms": 12.847, "retry": false, "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331", ` +
-		`"event": "request finished for a customer with an ordinary message", "logger": "ops_backend.api.orders", "level": "info", ` +
-		`"timestamp": "2024-05-06T07:08:09.123456Z"}`,
+	"Structlog": `{"user_id": "u-48151623", "path": "/api/v1/orders/8812/items?expand=prices&currency=EUR", "status": 201, ` +
+		`"duration_ms": 12.847, "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331", ` +
+		`"event": "request finished for a customer whose name is not told, with an ordinary message of this length", ` +
+		`"logger": "ops_backend.api.orders", "level": "info", "timestamp": "2024-05-06T07:08:09.123456Z"}`,
 	"Nested": `{"event": "cart checked out", "cart": {"id": 88, "items": [{"sku": "A-1", "n": 2}, {"sku": "B-7", "n": 1}], "total": 129.95}, ` +
 		`"flags": ["beta", "eu"], "logger": "shop.cart", "level": "warning", "timestamp": "2024-05-06T07:08:09.123456Z"}`,
 	"Exception": `{"event": "payment failed", "order": 8812, "exception": "Traceback (most recent call last):\n  File \"/app/orders.py\", line 12, in pay\n` +

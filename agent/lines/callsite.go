@@ -25,18 +25,21 @@ func (e *Encoder) callsite() {
 	if l.have&callsiteSlots == 0 {
 		return
 	}
-	located := l.have&placeSlots != 0 && !l.has(slotPathname)
-	if h, ok := l.take(slotPathname); ok {
-		e.rename(h, codeFilePath, text)
+	located := l.have&placeSlots != 0
+	path, found := l.take(slotPathname)
+	if found {
+		e.rename(path, codeFilePath, text)
 	}
 	if h, ok := l.take(slotFilename); ok {
-		if located {
+		switch {
+		case found && bytes.HasSuffix(e.raw(path.value), e.raw(h.value)): // says nothing new
+		case located && !found:
 			e.rename(h, codeFilePath, text)
-		} else {
+		default:
 			e.keep(h)
 		}
 	}
-	if h, ok := l.take(slotFile); ok && !(located && e.caller(h.value)) {
+	if h, ok := l.take(slotFile); ok && !(located && !found && e.caller(h.value)) {
 		e.keep(h)
 	}
 	if h, ok := l.take(slotLine); ok {
@@ -65,6 +68,9 @@ func (e *Encoder) callsite() {
 		e.keep(h)
 	}
 }
+
+// raw is a token as it is written.
+func (e *Encoder) raw(t token) []byte { return e.scan.text[t.start:t.end] }
 
 // rename makes an attribute of a value of that kind under another key; under its own if it is of
 // another kind.

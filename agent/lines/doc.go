@@ -26,8 +26,9 @@
 //   - Every other key: an attribute of its JSON type.
 //
 // What cannot be understood in its place stays an attribute under its own key, and so does the
-// second of two keys for one place. null in such a place says nothing and is left out, as is
-// uvicorn's color_message, which repeats the message.
+// second of two keys for one place. Left out is what says nothing: null in such a place, a level
+// number that agrees with the name, a filename that the pathname ends with, uvicorn's
+// color_message, and ids that are all zero.
 //
 // Numbers: integers that int64 does not hold, floats that float64 does not hold, NaN and
 // Infinity (which Python writes, though JSON has none) become strings, as written. Of equal

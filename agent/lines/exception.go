@@ -60,8 +60,7 @@ func (e *Encoder) stackIn(h *held, exceptionFound bool) {
 func (e *Encoder) exceptionIn(h *held) bool {
 	switch h.value.kind {
 	case text:
-		e.record.addTraceback(e.text(h.value))
-		return true
+		return e.record.addTraceback(e.text(h.value))
 	case array:
 		return e.tracebackList(h.value)
 	case object:
@@ -70,9 +69,13 @@ func (e *Encoder) exceptionIn(h *held) bool {
 	return false
 }
 
-// addTraceback adds what a traceback in text form says.
-func (r *record) addTraceback(traceback []byte) {
+// addTraceback adds what a traceback in text form says. It returns false if that is nothing:
+// Python formats no exception like one.
+func (r *record) addTraceback(traceback []byte) bool {
 	name, message := splitTraceback(traceback)
+	if string(name) == "NoneType" {
+		return false
+	}
 	if len(name) > 0 {
 		addString(r, exceptionType, name)
 	} else if bytes.IndexByte(traceback, '\n') < 0 {
@@ -84,6 +87,7 @@ func (r *record) addTraceback(traceback []byte) {
 	if bytes.IndexByte(traceback, '\n') >= 0 {
 		r.addLong(exceptionStacktrace, traceback)
 	}
+	return true
 }
 
 const (
@@ -116,19 +120,19 @@ func splitTraceback(traceback []byte) (name, message []byte) {
 // lastBlock returns what is behind the last header of a Python traceback that is not one of a
 // sub-exception's; group tells whether it is an exception group's.
 func lastBlock(traceback []byte) (rest []byte, group, python bool) {
-	for before := traceback; ; {
-		i := bytes.LastIndex(before, []byte(tracebackHeader))
+	rest = traceback
+	for at := 0; ; {
+		i := bytes.Index(traceback[at:], []byte(tracebackHeader))
 		if i < 0 {
-			return traceback, false, false
+			return rest, group, python
 		}
-		start := bytes.LastIndexByte(before[:i], '\n') + 1
-		switch string(before[start:i]) {
-		case "":
-			return traceback[i+len(tracebackHeader):], false, true
-		case groupPrefix:
-			return traceback[i+len(tracebackHeader):], true, true
+		header := at + i
+		at = header + len(tracebackHeader)
+		start := bytes.LastIndexByte(traceback[:header], '\n') + 1
+		switch prefix := traceback[start:header]; string(prefix) {
+		case "", groupPrefix:
+			rest, group, python = traceback[at:], len(prefix) > 0, true
 		}
-		before = before[:start]
 	}
 }
 

@@ -178,8 +178,13 @@ func (l *line) take(s slot) (h *held, ok bool) {
 const notString = 16
 
 // hold puts a value into its slot, or makes an attribute of it if the slot has a better one.
-// Nulls are forgotten.
+// A null only takes away what its own key gave before.
 func (e *Encoder) hold(f *field, key int, value token) {
+	h := &e.line.held[f.slot]
+	if e.line.has(f.slot) && h.rank%notString == f.rank { // the same key twice
+		e.record.dropped++
+		e.line.take(f.slot)
+	}
 	if value.kind == null {
 		return
 	}
@@ -187,17 +192,12 @@ func (e *Encoder) hold(f *field, key int, value token) {
 	if f.slot == slotBody && value.kind != text {
 		rank += notString
 	}
-	h := &e.line.held[f.slot]
 	if e.line.has(f.slot) {
-		switch {
-		case h.rank%notString == f.rank:
-			e.record.dropped++ // the same key twice
-		case h.rank < rank:
+		if h.rank < rank {
 			e.keep(&held{value, key, rank})
 			return
-		default:
-			e.keep(h)
 		}
+		e.keep(h)
 	}
 	e.line.have |= 1 << f.slot
 	h.value, h.key, h.rank = value, key, rank

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -155,19 +154,20 @@ func (s *scanner) element(first bool, closing byte) (more bool) {
 
 // any reads a value; an array or object is checked and stepped over.
 func (s *scanner) any() token {
-	switch s.peek() {
+	switch c := s.peek(); c {
 	case '"':
 		return s.str()
 	case '{', '[':
 		return s.skip(maxNesting)
+	default:
+		return s.scalar(c)
 	}
-	return s.scalar()
 }
 
 func (s *scanner) skip(depth int) token {
 	c := s.peek()
 	if c != '{' && c != '[' {
-		return s.scalar()
+		return s.scalar(c)
 	}
 	if depth == 0 {
 		s.fail(s.at, faultDepth)
@@ -188,9 +188,9 @@ func (s *scanner) skip(depth int) token {
 	return t
 }
 
-// scalar reads a value that is no array and no object.
-func (s *scanner) scalar() token {
-	switch s.peek() {
+// scalar reads a value that is no array and no object. c is its first byte, as peek returns it.
+func (s *scanner) scalar(c byte) token {
+	switch c {
 	case '"':
 		return s.str()
 	case 't':
@@ -271,14 +271,14 @@ func digits(b []byte, i int) int {
 	return i
 }
 
+// Words with the same byte eight times.
 const (
-	everyByte = 0x0101010101010101
-	highBits  = 0x8080808080808080
+	ones        = 0x0101010101010101
+	highBits    = 0x80 * ones
+	spaces      = ' ' * ones
+	quotes      = '"' * ones
+	backslashes = '\\' * ones
 )
-
-// zeros marks the bytes of w that are zero, in their high bits. Above the lowest mark there may
-// be false ones.
-func zeros(w uint64) uint64 { return (w - everyByte) &^ w & highBits }
 
 // str reads a string; the scanner stands at its quote. Eight bytes are looked at together while
 // they are nothing but ASCII text.
@@ -288,9 +288,12 @@ func (s *scanner) str() token {
 	high := uint64(highBits) // stop at bytes beyond ASCII, until the first
 	for {
 		for i+8 <= len(b) {
+			// The high bit of a byte of x-ones &^ x says that the byte of x is zero, as long as
+			// none below it is. The lowest bit is all that is looked at.
 			w := binary.LittleEndian.Uint64(b[i:])
-			controls := (w - 0x20*everyByte) &^ w & highBits
-			if stop := w&high | zeros(w^'"'*everyByte) | zeros(w^'\\'*everyByte) | controls; stop != 0 {
+			quote, slash := w^quotes, w^backslashes
+			stop := ((quote-ones)&^quote | (slash-ones)&^slash | (w-spaces)&^w | w&high) & highBits
+			if stop != 0 {
 				i += bits.TrailingZeros64(stop) >> 3
 				break
 			}
@@ -325,115 +328,6 @@ func (s *scanner) str() token {
 			i++
 		}
 	}
-}
-
-// escape returns the length of the escape sequence at the start of b, 0 if it is none.
-func escape(b []byte) int {
-	if len(b) < 2 {
-		return 0
-	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2
-	case 'u':
-		if _, ok := hex4(b); ok {
-			return 6
-		}
-	}
-	return 0
-}
-
-// hex4 is the code unit of a \uXXXX at the start of b.
-func hex4(b []byte) (unit rune, ok bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	for _, c := range b[2:6] {
-		d := hexDigits[c]
-		if d > 15 {
-			return 0, false
-		}
-		unit = unit<<4 | rune(d)
-	}
-	return unit, true
-}
-
-// hexDigits are the values of the hexadecimal digits; other bytes have more than 15.
-var hexDigits = func() (values [256]byte) {
-	for c := range values {
-		values[c] = 0xff
-	}
-	for i, c := range []byte("0123456789abcdef") {
-		values[c] = byte(i)
-	}
-	for i, c := range []byte("ABCDEF") {
-		values[c] = byte(10 + i)
-	}
-	return values
-}()
-
-// appendText appends what a text token stands for, as UTF-8.
-func appendText(dst, line []byte, t token) []byte {
-	raw := line[t.start:t.end]
-	if t.form&escaped == 0 {
-		return appendValid(dst, raw)
-	}
-	for i := 0; i < len(raw); {
-		if raw[i] != '\\' {
-			plain := i
-			for i < len(raw) && raw[i] != '\\' {
-				i++
-			}
-			dst = appendValid(dst, raw[plain:i])
-			continue
-		}
-		if raw[i+1] != 'u' {
-			dst = append(dst, unescaped(raw[i+1]))
-			i += 2
-			continue
-		}
-		r, _ := hex4(raw[i:])
-		i += 6
-		if utf16.IsSurrogate(r) {
-			low, ok := hex4(raw[i:])
-			if r = utf16.DecodeRune(r, low); ok && r != utf8.RuneError {
-				i += 6
-			} else {
-				r = utf8.RuneError
-			}
-		}
-		dst = utf8.AppendRune(dst, r)
-	}
-	return dst
-}
-
-func unescaped(c byte) byte {
-	switch c {
-	case 'b':
-		return '\b'
-	case 'f':
-		return '\f'
-	case 'n':
-		return '\n'
-	case 'r':
-		return '\r'
-	case 't':
-		return '\t'
-	}
-	return c // a quote, a slash or a backslash
-}
-
-// appendValid appends b, with U+FFFD for every byte that is not UTF-8.
-func appendValid(dst, b []byte) []byte {
-	if utf8.Valid(b) {
-		return append(dst, b...)
-	}
-	for len(b) > 0 {
-		r, n := utf8.DecodeRune(b)
-		dst = utf8.AppendRune(dst, r)
-		b = b[n:]
-	}
-	return dst
 }
 
 // parseInt is the value of an integer token's bytes; false if int64 does not hold it.

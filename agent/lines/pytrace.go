@@ -1,5 +1,7 @@
 package lines
 
+import "bytes"
+
 // A pythonTrace is one exception of the list that structlog's dict_tracebacks makes.
 type pythonTrace struct {
 	name, value, frames, syntaxError, notes, exceptions token
@@ -20,7 +22,7 @@ func (e *Encoder) tracebackList(list token) bool {
 		e.record.addLong(exceptionMessage, e.text(first.value))
 	}
 	e.stack = e.appendTraces(e.stack[:0], list, 0)
-	e.record.addLong(exceptionStacktrace, e.stack)
+	e.record.addLong(exceptionStacktrace, bytes.TrimSuffix(e.stack, []byte("\n")))
 	return true
 }
 
@@ -86,9 +88,12 @@ func (e *Encoder) appendTraces(dst []byte, list token, indent int) []byte {
 
 func (e *Encoder) appendTrace(dst []byte, t *pythonTrace, indent int) []byte {
 	if t.frames.kind == array {
-		dst = append(margin(dst, indent), tracebackHeader+"\n"...)
 		s := e.scannerAt(t.frames)
-		for more := s.element(true, ']'); more; more = s.element(false, ']') {
+		more := s.element(true, ']')
+		if more {
+			dst = append(margin(dst, indent), tracebackHeader+"\n"...)
+		}
+		for ; more; more = s.element(false, ']') {
 			dst = e.appendFrame(dst, s.any(), indent)
 		}
 	}

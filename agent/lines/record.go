@@ -42,9 +42,8 @@ func (r *record) end(begun entry) { r.attributes = endEntry(r.attributes, begun)
 
 // addString adds an attribute with a value that is UTF-8.
 func addString[T []byte | string](r *record, key string, value T) {
-	begun := r.begin([]byte(key))
-	r.attributes = appendBytes(r.attributes, valueString, value)
-	r.end(begun)
+	r.admit([]byte(key), hash([]byte(key)))
+	r.attributes = appendStringEntry(r.attributes, recordAttributes, []byte(key), []byte(value))
 }
 
 func (r *record) addInt(key string, value int64) {

@@ -28,7 +28,7 @@ func (e *Encoder) severity() (namesLogger bool) {
 			r.severity = severityOf(name)
 			r.fields = appendBytes(r.fields, recordSeverityText, name)
 		case integer:
-			digits := e.scan.text[level.value.start:level.value.end]
+			digits := e.raw(level.value)
 			if r.severity = severityOfTens(digits, 60); r.severity == 0 {
 				e.keep(level)
 				break
@@ -39,13 +39,16 @@ func (e *Encoder) severity() (namesLogger bool) {
 		}
 	}
 	if number, ok := e.line.take(slotLevelNumber); ok {
-		if r.severity == 0 && number.value.kind == integer {
-			r.severity = severityOfTens(e.scan.text[number.value.start:number.value.end], 50)
-			if r.severity > 0 {
-				return namesLogger
-			}
+		severity := uint8(0)
+		if number.value.kind == integer {
+			severity = severityOfTens(e.raw(number.value), 50)
 		}
-		e.keep(number)
+		switch {
+		case severity == 0, r.severity != 0 && r.severity != severity:
+			e.keep(number)
+		default:
+			r.severity = severity
+		}
 	}
 	return namesLogger
 }

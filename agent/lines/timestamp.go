@@ -20,7 +20,7 @@ func (e *Encoder) timestamp(observed int64) {
 			ns, ok = parseEpoch(written, observed)
 		}
 	case integer, float:
-		ns, ok = parseEpoch(e.scan.text[h.value.start:h.value.end], observed)
+		ns, ok = parseEpoch(e.raw(h.value), observed)
 	default:
 		ok = false
 	}
@@ -150,7 +150,7 @@ const tenYears = int64(10 * 365.25 * 24 * float64(time.Hour))
 // epoch. Its size tells which, and it must come out near the observed time, if that is known.
 func parseEpoch(b []byte, observed int64) (ns int64, ok bool) {
 	end := digits(b, 0)
-	if end == 0 || end > 18 {
+	if end == 0 {
 		return 0, false
 	}
 	var decimals []byte
@@ -162,13 +162,13 @@ func parseEpoch(b []byte, observed int64) (ns int64, ok bool) {
 		}
 		if n < len(b) { // an exponent, or not a number
 			v, err := strconv.ParseFloat(string(b), 64)
-			if err != nil || !(v >= 1 && v < 1e18) {
+			if err != nil || !(v >= 1 && v < math.MaxInt64) {
 				return 0, false
 			}
 			return parseEpoch(strconv.AppendFloat(make([]byte, 0, 32), v, 'f', -1, 64), observed)
 		}
 	}
-	whole, _ := parseInt(b[:end])
+	whole, ok := parseInt(b[:end])
 	unit, places := int64(1), 0
 	switch {
 	case whole < 1e11:
@@ -178,7 +178,7 @@ func parseEpoch(b []byte, observed int64) (ns int64, ok bool) {
 	case whole < 1e17:
 		unit, places = 1e3, 3
 	}
-	if whole == 0 || whole >= math.MaxInt64/unit {
+	if !ok || whole == 0 || whole >= math.MaxInt64/unit {
 		return 0, false
 	}
 	ns = whole*unit + fraction(decimals, places)

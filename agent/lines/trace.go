@@ -99,8 +99,8 @@ func parseID(dst, b []byte) bool {
 // parseHex reads two hexadecimal digits for each byte of dst.
 func parseHex(dst, b []byte) bool {
 	var bad byte
-	for i := range dst {
-		high, low := hexDigits[b[2*i]], hexDigits[b[2*i+1]]
+	for i := 0; i < len(dst) && len(b) >= 2; i, b = i+1, b[2:] {
+		high, low := hexDigits[b[0]], hexDigits[b[1]]
 		bad |= high | low
 		dst[i] = high<<4 | low
 	}
@@ -125,7 +125,7 @@ func (e *Encoder) traceParent(c *traceContext, t token) bool {
 
 // traceFlags reads two hexadecimal digits, a number, or whether the span is sampled.
 func (e *Encoder) traceFlags(t token) (flags uint32, ok bool) {
-	raw := e.scan.text[t.start:t.end]
+	raw := e.raw(t)
 	switch t.kind {
 	case text:
 		var b [1]byte

@@ -11,7 +11,7 @@ func (e *Encoder) appendValue(dst []byte, s *scanner, depth int) []byte {
 	case c == '"':
 		return appendString(dst, s.text, s.str())
 	case c != '{' && c != '[':
-		return appendScalar(dst, s.text, s.scalar())
+		return appendScalar(dst, s.text, s.scalar(c))
 	case depth > e.maxDepth:
 		t := s.any()
 		return appendString(dst, s.text, token{start: t.start, end: t.end, kind: text, form: wide})
@@ -57,16 +57,20 @@ func (e *Encoder) appendMembers(dst []byte, s *scanner, depth int, omit func(key
 // appendMember reads a value and appends it with its key. Short plain text, which most values
 // are, goes the short way.
 func (e *Encoder) appendMember(dst []byte, tag byte, key []byte, s *scanner, depth int) []byte {
-	if s.peek() != '"' {
+	c := s.peek()
+	if c == '{' || c == '[' {
 		dst, begun := beginEntry(dst, tag, key)
 		return endEntry(e.appendValue(dst, s, depth), begun)
 	}
-	t := s.str()
-	if t.form == plain {
+	t := s.scalar(c)
+	if t.kind == text && t.form == plain {
 		return appendStringEntry(dst, tag, key, s.text[t.start:t.end])
 	}
 	dst, begun := beginEntry(dst, tag, key)
-	return endEntry(appendString(dst, s.text, t), begun)
+	if t.kind == text {
+		return endEntry(appendString(dst, s.text, t), begun)
+	}
+	return endEntry(appendScalar(dst, s.text, t), begun)
 }
 
 // appendString appends the string_value of a text token.

@@ -15,8 +15,6 @@ import linecache
 import logging
 import os
 import sys
-import threading
-import time
 import types
 
 import structlog
@@ -54,13 +52,13 @@ def compile_it():
 def several_lines():
     raise ValueError("first line\\nsecond line\\n  third: line")
 
-def attempt(log, call, *arguments, **kw):
+def attempt(name, *arguments, **kw):
     try:
-        call(*arguments)
+        globals()[name](*arguments)
     except Exception:
         log.exception("attempt failed", **kw)
 
-def say(log, event, **kw):
+def say(event, **kw):
     log.info(event, **kw)
 '''
 
@@ -82,19 +80,18 @@ class Clock(datetime.datetime):
 
 
 def freeze():
-    frozen = types.ModuleType("datetime")
-    frozen.datetime = Clock
-    structlog.processors.datetime = frozen
-    time.time = lambda: 1714979289.123456
-    threading.get_ident = lambda: 140210263975744
-    os.getpid = lambda: 7
+    thread = types.SimpleNamespace(name="MainThread")
+    structlog.processors.datetime = types.SimpleNamespace(datetime=Clock)
+    structlog.processors.time = types.SimpleNamespace(time=lambda: 1714979289.123456)
+    structlog.processors.threading = types.SimpleNamespace(get_ident=lambda: 140210263975744, current_thread=lambda: thread)
+    structlog.processors.os = types.SimpleNamespace(getpid=lambda: 7, path=os.path)
 
 
 def load():
     linecache.cache[APP] = (len(SOURCE), None, SOURCE.splitlines(True), APP)
     app = {"__name__": "orders"}
     exec(compile(SOURCE, APP, "exec"), app)
-    return types.SimpleNamespace(**app)
+    return app
 
 
 def logger(*processors, renderer=None, **bound):
@@ -106,7 +103,17 @@ def logger(*processors, renderer=None, **bound):
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=False,
     )
-    return structlog.get_logger(**bound)
+    return structlog.get_logger().bind(**bound)
+
+
+def attempt(app, log, *arguments, **kw):
+    app["log"] = log
+    app["attempt"](*arguments, **kw)
+
+
+def say(app, log, event, **kw):
+    app["log"] = log
+    app["say"](event, **kw)
 
 
 def section(title):
@@ -165,34 +172,34 @@ def values():
 def exceptions(app):
     section("format_exc_info")
     log = logger(level, iso, exc)
-    app.attempt(log, app.pay, 8812, order=8812)
-    app.attempt(log, app.clean_up)
-    app.attempt(log, app.group)
-    app.attempt(log, app.compile_it)
-    app.attempt(log, app.several_lines)
+    attempt(app, log, "pay", 8812, order=8812)
+    attempt(app, log, "clean_up")
+    attempt(app, log, "group")
+    attempt(app, log, "compile_it")
+    attempt(app, log, "several_lines")
     log.info("nothing was raised", exc_info=True)
     section("dict_tracebacks")
     log = logger(level, iso, structlog.processors.dict_tracebacks)
-    app.attempt(log, app.pay, 8812, order=8812)
-    app.attempt(log, app.clean_up)
-    app.attempt(log, app.compile_it)
-    app.attempt(log, app.several_lines)
+    attempt(app, log, "pay", 8812, order=8812)
+    attempt(app, log, "clean_up")
+    attempt(app, log, "compile_it")
+    attempt(app, log, "several_lines")
     section("no formatter")
-    app.attempt(logger(level), app.several_lines)
+    attempt(app, logger(level), "several_lines")
     section("StackInfoRenderer")
-    log = logger(level, stack_printer(), structlog.processors.JSONRenderer())
-    app.say(log, "how did we come here", stack_info=True)
+    log = logger(level, stack_printer())
+    say(app, log, "how did we come here", stack_info=True)
 
 
 def stack_printer():
-    """StackInfoRenderer without the frames of this file, whose path is nobody's business."""
+    """StackInfoRenderer with the frames of the service only."""
     render = structlog.processors.StackInfoRenderer()
 
     def process(log, name, event):
         event = render(log, name, event)
         lines = event["stack"].splitlines()
         kept = [i for i, line in enumerate(lines) if APP in line]
-        event["stack"] = "\n".join([lines[0], *lines[kept[0]:]])
+        event["stack"] = "\n".join([lines[0], *lines[kept[0] : kept[-1] + 2]])
         return event
 
     return process
@@ -200,9 +207,9 @@ def stack_printer():
 
 def callsites(app):
     section("CallsiteParameterAdder, all parameters, then some")
-    app.say(logger(level, CallsiteParameterAdder()), "where")
-    some = {CallsiteParameter.FILENAME, CallsiteParameter.FUNC_NAME, CallsiteParameter.LINENO}
-    app.say(logger(level, CallsiteParameterAdder(some)), "where")
+    say(app, logger(level, CallsiteParameterAdder(list(CallsiteParameter))), "where")
+    some = [CallsiteParameter.FILENAME, CallsiteParameter.FUNC_NAME, CallsiteParameter.LINENO]
+    say(app, logger(level, CallsiteParameterAdder(some)), "where")
     section("keys that are not the logger's")
     logger(level).info("uploaded", filename="cat.jpg", name="bob", file="x.txt")
 
@@ -245,14 +252,14 @@ def stdlib(app):
     structlog.get_logger("shop.cart").warning("from structlog", user="u-1")
     logging.getLogger("urllib3").debug("from %s", "logging", extra={"port": 443})
     logging.getLogger("uvicorn.error").info("Uvicorn running", extra={"color_message": "Uvicorn \x1b[1mrunning\x1b[0m"})
-    app.attempt(logging.getLogger("celery"), app.several_lines)
+    attempt(app, logging.getLogger("celery"), "several_lines")
     sys.stdout.write(stream.getvalue())
 
 
 def bound():
     section("context variables and bound values; a value bound twice")
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id="r-1", user="u-1")
+    structlog.contextvars.bind_contextvars(user="u-1")
     log = logger(structlog.contextvars.merge_contextvars, level).bind(user="u-2").new(component="pay")
     log.info("bound", component="refund")
     structlog.contextvars.clear_contextvars()
