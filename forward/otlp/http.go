@@ -1,11 +1,9 @@
 package otlp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net"
@@ -125,7 +123,7 @@ func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) erro
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		b = newBody(s.limiter)
 		defer b.free()
-		if err := b.expand(func() io.Reader { return bytes.NewReader(wire.bytes) }, len(wire.bytes), enc, limit); err != nil {
+		if err := b.expand(wire.bytes, enc, limit); err != nil {
 			return err
 		}
 	}

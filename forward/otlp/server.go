@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/tap"
 
@@ -121,7 +119,7 @@ const (
 	// maxStreams bounds the requests under way on one connection.
 	maxStreams = 128
 	// windowSize bounds what one stream may have sent before it is read.
-	windowSize = 1 << 20
+	windowSize = 512 << 10
 )
 
 func (s *Server) listenGRPC(l *Listening) error {
@@ -223,35 +221,26 @@ func (s *Server) export(sig forward.Signal) func(any, context.Context, func(any)
 
 // grpcBody brings the message into one piece, decompressed, and hands it on.
 func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw) error {
+	wire := newBody(s.limiter)
+	defer wire.free()
+	var whole []byte
 	if len(msg.in) == 1 {
-		if enc, body := untag(msg.in[0].ReadOnlyData()); enc == "" {
-			return s.accept(ctx, sig, body)
+		whole = msg.in[0].ReadOnlyData()
+	} else {
+		n := msg.in.Len()
+		if err := wire.room(n); err != nil {
+			return err
 		}
+		whole = wire.bytes[:n]
+		msg.in.CopyTo(whole)
 	}
-	var tag [2]byte
-	n := msg.in.Len()
-	if n < len(tag) {
-		return s.accept(ctx, sig, msg.in.Materialize())
+	enc, whole := untag(whole)
+	if enc == "" {
+		return s.accept(ctx, sig, whole)
 	}
-	msg.in.CopyTo(tag[:])
-	enc, _ := untag(tag[:])
 	b := newBody(s.limiter)
 	defer b.free()
-	var readers []*mem.Reader
-	defer func() {
-		for _, r := range readers {
-			r.Close()
-		}
-	}()
-	err := b.expand(func() io.Reader {
-		r := msg.in.Reader()
-		readers = append(readers, r)
-		if enc != "" {
-			r.Discard(len(tag))
-		}
-		return r
-	}, n, enc, s.cfg.GRPC.maxRecv())
-	if err != nil {
+	if err := b.expand(whole, enc, s.cfg.GRPC.maxRecv()); err != nil {
 		return err
 	}
 	return s.accept(ctx, sig, b.bytes)
