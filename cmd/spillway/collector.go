@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -142,9 +143,15 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
+// gcPercent keeps a node's footprint small: its heap is a few buffers that come and go.
+const gcPercent = 75
+
 // newLimiter also tells the Go runtime, so that the heap is collected before the limit is met.
 func newLimiter(cfg forward.LimiterConfig, refuseAt forward.Pressure, log *slog.Logger) *forward.Limiter {
 	hard, soft := cfg.Limits(forward.AvailableMemory())
 	debug.SetMemoryLimit(hard / 10 * 8)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	return forward.NewLimiter(hard, soft, refuseAt, cfg.CheckInterval, log)
 }
