@@ -193,7 +193,7 @@ func (b *body) gzipAtOnce(wire []byte, limit int) (done bool, err error) {
 }
 
 // zstdAtOnce decompresses what is in proportion to its size on the wire, straight into b and
-// without a window. False: it is larger than that.
+// without a window. False: it is larger than that, or damaged; streaming tells which.
 func (b *body) zstdAtOnce(wire []byte, limit int) (done bool, err error) {
 	most := min(limit, max(smallBody, usualRatio*len(wire)))
 	for room := max(smallestSlab, usualRatio*len(wire)); ; room *= 4 {
@@ -201,14 +201,12 @@ func (b *body) zstdAtOnce(wire []byte, limit int) (done bool, err error) {
 		if err := b.room(room); err != nil {
 			return false, err
 		}
-		out, err := zstdWhole.DecodeAll(wire, b.bytes[:0:min(cap(b.bytes), limit)])
-		switch {
-		case err == nil:
+		// Without room the decoder answers with one of several errors.
+		if out, err := zstdWhole.DecodeAll(wire, b.bytes[:0:min(cap(b.bytes), limit)]); err == nil {
 			b.bytes = out
 			return true, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			return false, malformed("zstd", err)
-		case room == most:
+		}
+		if room == most {
 			return false, nil
 		}
 	}
