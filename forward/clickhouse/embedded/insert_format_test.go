@@ -64,7 +64,7 @@ func encodeRows(t testing.TB, rows int, fence time.Time) []byte {
 
 const insertRows = 10_000
 
-var inAMinute = time.Now().Add(time.Minute)
+var inAnHour = time.Now().Add(time.Hour) // later than any run of these tests ends
 
 // eachCompression runs a test with a fenced table of its own.
 func eachCompression(t *testing.T, test func(t *testing.T, conn driver.Conn, table string, rows func() uint64)) {
@@ -87,7 +87,7 @@ func eachCompression(t *testing.T, test func(t *testing.T, conn driver.Conn, tab
 
 func TestAnEncodedBlockArrivesWhole(t *testing.T) {
 	eachCompression(t, func(t *testing.T, conn driver.Conn, table string, rows func() uint64) {
-		block := encodeRows(t, insertRows, inAMinute)
+		block := encodeRows(t, insertRows, inAnHour)
 		if err := conn.InsertFormat(t.Context(), "Native", fmt.Sprintf(fencedInsert, table), bytes.NewReader(block)); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestAnEncodedBlockArrivesWhole(t *testing.T) {
 
 func TestABlockSentTwiceWithItsTokenIsStoredOnce(t *testing.T) {
 	eachCompression(t, func(t *testing.T, conn driver.Conn, table string, rows func() uint64) {
-		block := encodeRows(t, insertRows, inAMinute)
+		block := encodeRows(t, insertRows, inAnHour)
 		ctx := clickhouse.Context(t.Context(), clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": "token of one block"}))
 		for range 2 {
 			if err := conn.InsertFormat(ctx, "Native", fmt.Sprintf(fencedInsert, table), bytes.NewReader(block)); err != nil {
@@ -134,7 +134,7 @@ func TestABlockBehindItsFenceIsRefused(t *testing.T) {
 
 func TestAReaderThatFailsInsertsNothing(t *testing.T) {
 	eachCompression(t, func(t *testing.T, conn driver.Conn, table string, rows func() uint64) {
-		block := encodeRows(t, insertRows, inAMinute)
+		block := encodeRows(t, insertRows, inAnHour)
 		broken := errors.New("disk on fire")
 		for _, n := range []int{0, 1, len(block) / 2, len(block) - 1, len(block)} {
 			body := io.MultiReader(bytes.NewReader(block[:n]), iotest.ErrReader(broken))
@@ -151,7 +151,7 @@ func TestAReaderThatFailsInsertsNothing(t *testing.T) {
 
 func TestATruncatedBlockInsertsNothing(t *testing.T) {
 	eachCompression(t, func(t *testing.T, conn driver.Conn, table string, rows func() uint64) {
-		block := encodeRows(t, insertRows, inAMinute)
+		block := encodeRows(t, insertRows, inAnHour)
 		for _, n := range []int{1, 2, 20, len(block) / 3, len(block) / 2, len(block) - 4*insertRows, len(block) - 1} {
 			err := conn.InsertFormat(t.Context(), "Native", fmt.Sprintf(fencedInsert, table), bytes.NewReader(block[:n]))
 			if err == nil {
@@ -179,7 +179,7 @@ func TestAnEmptyBodySucceedsAndInsertsNothing(t *testing.T) {
 
 func TestInsertFormatCancelledMidwayInsertsNothing(t *testing.T) {
 	eachCompression(t, func(t *testing.T, conn driver.Conn, table string, rows func() uint64) {
-		block := encodeRows(t, insertRows, inAMinute)
+		block := encodeRows(t, insertRows, inAnHour)
 		ctx, cancel := context.WithCancel(t.Context())
 		body := io.MultiReader(bytes.NewReader(block[:len(block)/2]), readerFunc(func([]byte) (int, error) {
 			cancel()
@@ -200,7 +200,7 @@ func TestInsertFormatCancelledMidwayInsertsNothing(t *testing.T) {
 func TestInsertFormatIsForHTTP(t *testing.T) {
 	conn := open(t, enginetest.Shared(t).NativeDSN(), clickhouse.CompressionLZ4)
 	exec(t, conn, fmt.Sprintf(fencedTable, "fenced"))
-	err := conn.InsertFormat(t.Context(), "Native", fmt.Sprintf(fencedInsert, "fenced"), bytes.NewReader(encodeRows(t, 1, inAMinute)))
+	err := conn.InsertFormat(t.Context(), "Native", fmt.Sprintf(fencedInsert, "fenced"), bytes.NewReader(encodeRows(t, 1, inAnHour)))
 	if !errors.Is(err, clickhouse.ErrFormatNativeUnsupported) {
 		t.Errorf("error %v, want %v", err, clickhouse.ErrFormatNativeUnsupported)
 	}

@@ -204,7 +204,7 @@ func TestABatchWithColumnsMayNameAnEphemeralOne(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, conn driver.Conn) {
 		table := "fenced_batch_" + strings.NewReplacer("/", "_").Replace(t.Name())
 		exec(t, conn, fmt.Sprintf(fencedTable, table))
-		for fence, code := range map[time.Time]int32{inAMinute: 0, time.Now().Add(-time.Minute): 395} {
+		for fence, code := range map[time.Time]int32{inAnHour: 0, time.Now().Add(-time.Minute): 395} {
 			batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table+" (`Timestamp`, IngestFence)")
 			if err != nil {
 				t.Fatal(err)
