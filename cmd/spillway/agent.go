@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -86,7 +88,9 @@ func (n *node) openSources(reg prometheus.Registerer) (err error) {
 	var configs []tail.Config
 	parse := "auto"
 	for _, t := range n.cfg.Receivers.Tail {
-		configs = append(configs, t.tail())
+		c := t.tail()
+		c.Exclude = append(slices.Clone(c.Exclude), ownOutput("/proc/self/fd")...)
+		configs = append(configs, c)
 		if t.Parse != "" {
 			parse = t.Parse
 		}
@@ -97,6 +101,21 @@ func (n *node) openSources(reg prometheus.Registerer) (err error) {
 	}
 	reg.MustRegister(agent.NewFilesCollector(n.files))
 	return nil
+}
+
+// ownOutput are the files that this process writes its own output to, if it does: to tail
+// them would be to log about every line that was logged.
+func ownOutput(fds string) (files []string) {
+	for _, fd := range []string{"1", "2"} {
+		name, err := filepath.EvalSymlinks(filepath.Join(fds, fd))
+		if err != nil {
+			continue // a pipe, a socket or nothing
+		}
+		if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
+			files = append(files, name)
+		}
+	}
+	return files
 }
 
 // attributes are the resource of tailed records.

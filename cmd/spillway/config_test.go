@@ -116,6 +116,23 @@ func TestDurationsKnowDays(t *testing.T) {
 	}
 }
 
+func TestOwnOutputIsFoundWhenItIsAFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "agent.log")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fds := t.TempDir()
+	for fd, target := range map[string]string{"1": file, "2": "pipe:[123]"} {
+		if err := os.Symlink(target, filepath.Join(fds, fd)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ownOutput(fds); len(got) != 1 || got[0] != file {
+		t.Errorf("got %q", got)
+	}
+}
+
 // Whatever is in a file, reading it is an answer, not a crash.
 func FuzzConfig(f *testing.F) {
 	f.Add("batch: {timeout: 5s}\nreceivers: {tail: [{include: [a]}]}")
