@@ -86,7 +86,9 @@ func TestHostileInputHarmsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	gzipBomb, zstdBomb := zeros(t, "gzip", 256<<20), zeros(t, "zstd", 256<<20)
+	honest := encoding.GetCompressor("gzip")
 	encoding.RegisterCompressor(bombCompressor{gzipBomb})
+	t.Cleanup(func() { encoding.RegisterCompressor(honest) }) // the registry is one for the process
 
 	l := newLoad(t, a.grpc, "good", 50)
 	ctx, stop := context.WithCancel(t.Context()) // not a deadline: it would travel with the calls
