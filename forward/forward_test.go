@@ -57,6 +57,20 @@ func (s *script) items() (n int) {
 	return n
 }
 
+// batches are those that arrived so far.
+func (s *script) batches() []Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.got[:len(s.got):len(s.got)]
+}
+
+// attempts are the times of all tries so far.
+func (s *script) attempts() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at[:len(s.at):len(s.at)]
+}
+
 func openLog(t *testing.T, lanes ...string) *wal.Store {
 	t.Helper()
 	s, err := wal.Open(wal.Config{Dir: t.TempDir(), Lanes: append([]string{"logs", "traces", "metrics"}, lanes...), MaxBytes: 1 << 30, MinFreeBytes: 1})
@@ -114,23 +128,23 @@ func TestABatchLeavesWhenItIsFullOrOld(t *testing.T) {
 			putItems(t, store, 1000, "a thousand items")
 		}
 		synctest.Wait()
-		if len(out.got) != 1 || out.got[0].Items != 9000 || time.Since(start) != 0 {
-			t.Fatalf("%d batches, the first with %d items, after %s; want 9000 items at once", len(out.got), out.items(), time.Since(start))
+		if len(out.batches()) != 1 || out.batches()[0].Items != 9000 || time.Since(start) != 0 {
+			t.Fatalf("%d batches, the first with %d items, after %s; want 9000 items at once", len(out.batches()), out.items(), time.Since(start))
 		}
 		putItems(t, store, 3, "few")
 		synctest.Wait()
-		if len(out.got) != 1 {
+		if len(out.batches()) != 1 {
 			t.Fatal("a small batch left at once")
 		}
 		time.Sleep(5*time.Second - time.Millisecond)
 		synctest.Wait()
-		if len(out.got) != 1 {
+		if len(out.batches()) != 1 {
 			t.Fatal("a small batch left before 5 s")
 		}
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
-		if len(out.got) != 2 || out.got[1].Items != 3 {
-			t.Fatalf("after 5 s: %d batches", len(out.got))
+		if len(out.batches()) != 2 || out.batches()[1].Items != 3 {
+			t.Fatalf("after 5 s: %d batches", len(out.batches()))
 		}
 		store.CloseWrite()
 		if err := <-done; err != nil {
@@ -149,7 +163,7 @@ func TestABatchStaysBelowItsSize(t *testing.T) {
 			putItems(t, store, 1, strings.Repeat("x", 700<<10))
 		}
 		d.runToEnd(t, store)
-		for _, b := range out.got {
+		for _, b := range out.batches() {
 			if len(b.Body) > 3<<20 {
 				t.Errorf("batch of %d bytes", len(b.Body))
 			}
@@ -172,7 +186,7 @@ func TestABatchCarriesItsRecordsIdentity(t *testing.T) {
 		putItems(t, store, 3, "third")
 		d.runToEnd(t, store)
 		var got []string
-		for r, err := range Records(out.got[0].Body) {
+		for r, err := range Records(out.batches()[0].Body) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +195,7 @@ func TestABatchCarriesItsRecordsIdentity(t *testing.T) {
 		if want := "0:2:first 77:1:old 2:3:third"; strings.Join(got, " ") != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		plain, err := StripMarkers(bytes.Clone(out.got[0].Body))
+		plain, err := StripMarkers(bytes.Clone(out.batches()[0].Body))
 		if err != nil || string(plain) != "firstoldthird" {
 			t.Errorf("stripped: %q, %v", plain, err)
 		}
@@ -202,8 +216,8 @@ func TestRetryKeepsTheADRsIntervals(t *testing.T) {
 		putItems(t, store, 1, "x")
 		d.runToEnd(t, store)
 		base := 5 * time.Second
-		for i := 1; i < len(out.at); i++ {
-			wait := out.at[i].Sub(out.at[i-1])
+		for i := 1; i < len(out.attempts()); i++ {
+			wait := out.attempts()[i].Sub(out.attempts()[i-1])
 			if wait < base/2 || wait > base*3/2 {
 				t.Errorf("wait %d is %s, want %s ± 50 %%", i, wait, base)
 			}
@@ -264,7 +278,7 @@ func TestEverythingArrivesOnceThroughALongOutage(t *testing.T) {
 		if out.items() != 40 || most != 1 {
 			t.Errorf("%d items; %d tries at once while the circuit was open", out.items(), most)
 		}
-		if first := firstAfter(out.at, back); first.Sub(back) > 2*time.Second {
+		if first := firstAfter(out.attempts(), back); first.Sub(back) > 2*time.Second {
 			t.Errorf("first delivery %s after the collector was back", first.Sub(back))
 		}
 	})
