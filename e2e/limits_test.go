@@ -22,7 +22,7 @@ import (
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
-// small is an agent with a log of 4 MiB and no collector; memory is its memory_limiter.
+// small is an agent with a log of 24 MiB; memory is its memory_limiter.
 func small(t *testing.T, target, memory, whenFull string) *node {
 	t.Helper()
 	n := &node{grpc: port(t), http: port(t), wal: filepath.Join(t.TempDir(), "wal")}

@@ -11,7 +11,6 @@ import (
 //	in + recovered = out{delivered|already_present} + held + lost{reason}
 type Counters struct {
 	In        *prometheus.CounterVec // spillway_in_items_total{signal}
-	Repeated  *prometheus.CounterVec // spillway_repeated_items_total{signal}: of In, seen before
 	Recovered *prometheus.GaugeVec   // spillway_recovered_items{signal}: found in the log at start
 	Out       *prometheus.CounterVec // spillway_out_items_total{signal,outcome}
 	Held      *prometheus.GaugeVec   // spillway_held_items{signal}
@@ -34,7 +33,6 @@ func NewCounters(reg prometheus.Registerer, hop string) *Counters {
 	}
 	return &Counters{
 		In:        counter("spillway_in_items_total", "Items taken over from senders and files.", "signal"),
-		Repeated:  counter("spillway_repeated_items_total", "Items taken over again: their record was sent before.", "signal"),
 		Recovered: gauge("spillway_recovered_items", "Items found in the log at start."),
 		Out:       counter("spillway_out_items_total", "Items handed on.", "signal", "outcome"),
 		Held:      gauge("spillway_held_items", "Items this process is responsible for now."),
