@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -14,7 +15,21 @@ type pending struct {
 	bytes int64
 	taken bool
 	err   error
-	done  chan struct{}
+	done  chan struct{} // holds one answer
+}
+
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+
+// answer lets the caller go. p is the caller's again.
+func (p *pending) answer(err error) {
+	p.err = err
+	p.done <- struct{}{}
+}
+
+// release gives p back for another call; nobody else may hold it.
+func (p *pending) release() {
+	p.recs, p.crcs, p.bytes, p.taken, p.err = nil, p.crcs[:0], 0, false, nil
+	pendings.Put(p)
 }
 
 // Append stores recs, all of them or none, and returns nil once they are durable.
@@ -27,6 +42,7 @@ func (l *Log) Append(ctx context.Context, recs ...Record) error {
 	if err != nil {
 		return err
 	}
+	defer p.release()
 	if err := l.makeRoom(p.bytes); err != nil {
 		return err
 	}
@@ -60,6 +76,7 @@ func (l *Log) Defer(recs ...Record) error {
 	if err != nil {
 		return err
 	}
+	defer p.release()
 	if err := l.makeRoom(p.bytes); err != nil {
 		return err
 	}
@@ -94,16 +111,18 @@ func (l *Log) Spill() {
 }
 
 func (l *Log) newPending(recs []Record) (*pending, error) {
-	p := &pending{recs: recs, crcs: make([]uint32, len(recs)), done: make(chan struct{})}
+	p := pendings.Get().(*pending)
+	p.recs = recs
 	for i := range recs {
 		r := &recs[i]
 		if len(r.Meta)+len(r.Data) > MaxRecord {
+			p.release()
 			return nil, fmt.Errorf("wal: record of %d bytes is over the limit of %d", len(r.Meta)+len(r.Data), MaxRecord)
 		}
 		if r.Accepted == 0 {
 			r.Accepted = time.Now().UnixNano()
 		}
-		p.crcs[i] = payloadCRC(r.Meta, r.Data)
+		p.crcs = append(p.crcs, payloadCRC(r.Meta, r.Data))
 		p.bytes += int64(entrySize(len(r.Meta), len(r.Data)))
 	}
 	return p, nil

@@ -3,6 +3,8 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -12,7 +14,8 @@ type group struct {
 	entries []*Entry   // spilled from memory
 	calls   []*pending // appended
 	metas   [][]byte   // of deferred entries that were delivered unwritten
-	bytes   int64
+	bytes   int64      // charged to the budget
+	size    int64      // in the file; known once it is encoded
 
 	firstSeq, firstItems uint64 // of the appended records; their numbers are never given out again
 	items                uint64
@@ -43,10 +46,20 @@ func (b *frameBuffer) slices() [][]byte {
 	return b.list
 }
 
+// size is what the frames take in the file, each with its length in front.
+func (b *frameBuffer) size() (n int64) {
+	from := 0
+	for _, end := range b.ends {
+		n += int64(uvarintLen(uint64(end-from)) + end - from)
+		from = end
+	}
+	return n
+}
+
 // metaEvery bounds how long the cursor of a delivered, never written record stays in memory only.
 const metaEvery = time.Second
 
-// commitLoop is the only writer of the lane.
+// commitLoop is the only writer of the lane. While the disk syncs what is written, it writes the next groups.
 func (l *Log) commitLoop() {
 	defer close(l.ended)
 	tick := time.NewTicker(metaEvery)
@@ -57,33 +70,50 @@ func (l *Log) commitLoop() {
 		case <-l.wake:
 		case <-tick.C:
 			withMetas = true
+		case s := <-l.synced:
+			l.finish(s)
 		}
-		for {
+		for len(l.written) < maxGroups && l.unsynced() < maxUnsynced {
+			runtime.Gosched() // callers that were just answered come back; a group of many costs little more than a group of one
 			g, last := l.take(withMetas)
-			if !g.empty() {
-				l.commit(g)
-			}
-			if last {
-				if l.out != nil {
-					l.out.Close() // everything acknowledged is synced; nothing depends on it
-				}
+			if last && len(l.written) == 0 {
+				l.endWriting()
 				return
 			}
 			if g.empty() {
 				break
 			}
+			l.commit(g)
 		}
 	}
 }
 
+func (l *Log) endWriting() {
+	close(l.toSync)
+	if l.out != nil {
+		l.out.Close() // everything acknowledged is synced; nothing depends on it
+	}
+	l.discardBlank()
+}
+
+// unsynced is how many bytes are written and not known to be durable.
+func (l *Log) unsynced() (n int64) {
+	for _, g := range l.written {
+		n += g.size
+	}
+	return n
+}
+
 // take removes the next group from what waits, and gives its records their numbers.
 // last says that nothing can follow.
-func (l *Log) take(withMetas bool) (g group, last bool) {
+func (l *Log) take(withMetas bool) (g *group, last bool) {
+	g = new(group)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.spill {
 		for _, e := range l.deferred {
-			if e.gen == nil && !e.acked {
+			if e.gen == nil && !e.acked && !e.taken {
+				e.taken = true
 				g.entries = append(g.entries, e)
 				if g.bytes += e.size; g.bytes >= maxGroup {
 					break
@@ -106,7 +136,7 @@ func (l *Log) take(withMetas bool) (g group, last bool) {
 		n++
 	}
 	l.queue = l.queue[:copy(l.queue, l.queue[n:])]
-	l.numberLocked(&g)
+	l.numberLocked(g)
 	return g, l.closed && g.empty() && len(l.queue) == 0
 }
 
@@ -123,43 +153,121 @@ func (l *Log) numberLocked(g *group) {
 	l.cumItems += g.items
 }
 
-// commit makes g durable, or tells its callers why not. A failed write is tried once more
-// in a new generation: the records are still in hand.
-func (l *Log) commit(g group) {
-	err := l.write(&g)
-	if err != nil {
-		l.failed(err)
-		err = l.write(&g)
-	}
-	if err != nil {
-		l.failed(err)
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			err = fmt.Errorf("%w: %w", ErrFull, err)
-		}
-		l.giveUp(&g, err)
-	}
-	for _, p := range g.calls {
-		p.err = err
-		close(p.done)
-	}
+// commit writes g; its callers are answered once it is synced.
+func (l *Log) commit(g *group) {
+	err := l.roll(g)
 	if err == nil {
-		signal(l.readable)
+		err = l.write(g)
+	}
+	if err != nil {
+		l.quiesce()
+		l.rewrite([]*group{g}, err)
+		return
+	}
+	l.written = append(l.written, g)
+	l.toSync <- l.out
+}
+
+// A synced says that one sync made that many groups durable, or failed to.
+type synced struct {
+	groups int
+	err    error
+}
+
+// syncLoop syncs whatever is written, all of it at once, and then what was written meanwhile.
+// It does not wait for the writer in between, which may be busy with the next group.
+func (l *Log) syncLoop() {
+	var failed Appender
+	var err error
+	for out := range l.toSync {
+		n := 1 + len(l.toSync)
+		for range n - 1 {
+			<-l.toSync // the same: another generation is begun only when nothing is unsynced
+		}
+		if out != failed { // a second sync would not bring back what the first one lost
+			err = out.Sync()
+		}
+		if err != nil {
+			failed = out
+		}
+		l.synced <- synced{groups: n, err: err}
 	}
 }
 
-// giveUp returns the budget of callers that are told no. Their numbers stay unused, for a
-// torn frame may carry them. Deferred entries stay in memory and are tried again at the next spill.
-func (l *Log) giveUp(g *group, err error) {
-	for _, p := range g.calls {
-		l.store.budget.give(l.name, p.bytes)
+// finish answers the callers of what was synced.
+func (l *Log) finish(s synced) {
+	if s.err == nil {
+		l.succeed(l.written[:s.groups])
+		l.written = slices.Delete(l.written, 0, s.groups)
+		return
 	}
+	for n := s.groups; n < len(l.written); {
+		n += (<-l.synced).groups // written behind it, and not durable either
+	}
+	groups := l.written
+	l.written = nil
+	l.rewrite(groups, fmt.Errorf("sync: %w", s.err))
+}
+
+// quiesce waits until nothing is written and unsynced.
+func (l *Log) quiesce() {
+	for len(l.written) > 0 {
+		l.finish(<-l.synced)
+	}
+}
+
+// rewrite answers a failed write or sync. The generation ends at its committed end, and all
+// that was written beyond it, which is still in hand, goes into a new one. If that fails too,
+// the callers are told. Nothing else may be unsynced.
+func (l *Log) rewrite(groups []*group, err error) {
+	l.failed(err)
+	if err = l.begin(groups[0].firstItems); err == nil {
+		for _, g := range groups {
+			err = errors.Join(err, l.write(g))
+		}
+	}
+	if err == nil {
+		err = l.out.Sync()
+	}
+	if err == nil {
+		l.succeed(groups)
+		return
+	}
+	l.failed(err)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	l.giveUp(groups, err)
+}
+
+// succeed shows durable groups to the reader and answers their callers.
+func (l *Log) succeed(groups []*group) {
+	for _, g := range groups {
+		l.publish(g)
+		for _, p := range g.calls {
+			p.answer(nil)
+		}
+	}
+	signal(l.readable)
+}
+
+// giveUp tells the callers no and returns their budget. Their numbers stay unused, for a torn
+// frame may carry them; the header of the next generation tells the reader that their items
+// are not missing. Deferred entries stay in memory and are tried again at the next spill.
+func (l *Log) giveUp(groups []*group, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.spill = false
-	if l.cumItems == g.firstItems+g.items {
-		l.cumItems = g.firstItems // else the next reader would count them as lost
+	for _, g := range slices.Backward(groups) {
+		for _, e := range g.entries {
+			e.taken = false
+		}
+		l.metaDue = append(g.metas, l.metaDue...)
+		for _, p := range g.calls {
+			l.store.budget.give(l.name, p.bytes)
+			p.answer(err)
+		}
 	}
-	l.metaDue = append(g.metas, l.metaDue...)
 	l.store.log.Error("log cannot be written, senders are told to wait", "lane", l.name, "err", err)
 }
 
@@ -178,32 +286,26 @@ func (l *Log) failed(err error) {
 	l.store.log.Warn("write to the log failed, going on in a new file", "lane", l.name, "generation", g.num, "committed_end", g.end, "err", err)
 }
 
-// endings states where every earlier generation ends: each header holds them all, so that
-// the newest is enough whichever older ones are gone.
-func (l *Log) endings() (ends []ending) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, g := range l.gens {
-		ends = append(ends, ending{gen: g.num, end: g.end, records: g.records, items: g.items})
+// roll begins a generation for g when there is none or the newest is long enough.
+func (l *Log) roll(g *group) error {
+	limit := l.store.cfg.GenerationBytes
+	if l.out != nil && l.end < limit {
+		if l.end > limit/2 {
+			l.prepare()
+		}
+		return nil
 	}
-	return ends
+	l.quiesce() // a header states where the generation before it ends
+	return l.begin(g.firstItems)
 }
 
-// write puts g into the newest generation, rolling first when that one is long enough.
+// write puts g into the newest generation.
 func (l *Log) write(g *group) error {
-	if l.out == nil || l.newest().end >= l.store.cfg.GenerationBytes {
-		if err := l.begin(); err != nil {
-			return err
-		}
-	}
 	l.encode(g)
 	if err := l.out.Append(l.frames.slices()); err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
-	if err := l.out.Sync(); err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	l.publish(g)
+	l.end += g.size
 	return nil
 }
 
@@ -226,6 +328,7 @@ func (l *Log) encode(g *group) {
 		l.frames.add(frame{typ: frameRecord, seq: seq, cumItems: items, accepted: time.Now().UnixNano(), meta: m}, payloadCRC(m, nil))
 		seq++
 	}
+	g.size = l.frames.size()
 }
 
 // publish shows the group to the reader.
@@ -233,7 +336,7 @@ func (l *Log) publish(g *group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	gen := l.gens[len(l.gens)-1]
-	at := gen.end
+	at := max(gen.end, gen.head)
 	for _, e := range g.entries {
 		at += e.size
 		l.spilledLocked(e, gen, at)
@@ -252,9 +355,7 @@ func (l *Log) publish(g *group) {
 		gen.charged += n
 		l.store.budget.force(l.name, n)
 	}
-	for _, f := range l.frames.list {
-		gen.end += int64(uvarintLen(uint64(len(f))) + len(f))
-	}
+	l.committedLocked(g.size)
 }
 
 // recordLocked books one durable record to gen and folds its meta.
@@ -300,72 +401,4 @@ func (l *Log) popDeferredLocked() {
 	clear(l.deferred[:n])
 	l.deferred = l.deferred[n:]
 	l.handedOut = max(0, l.handedOut-n)
-}
-
-func (l *Log) newest() *generation {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.gens[len(l.gens)-1]
-}
-
-// begin starts a generation: directory, file, header and snapshot, fsync of the file, fsync
-// of both directories; only then is it used.
-func (l *Log) begin() error {
-	l.mu.Lock()
-	if l.out != nil {
-		l.gens[len(l.gens)-1].sealed = true
-	}
-	old := l.out
-	l.out = nil
-	l.mu.Unlock()
-	if old != nil {
-		old.Close() // synced by the last group; an error here costs nothing
-	}
-	num := l.nextGen
-	l.nextGen++
-	dir := genDir(l.dir, num)
-	out, size, err := l.createGeneration(dir, num)
-	if err != nil {
-		return errors.Join(fmt.Errorf("begin generation %d: %w", num, err), l.store.fs.RemoveAll("undo", dir))
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.out = out
-	l.store.budget.force(l.name, size)
-	l.gens = append(l.gens, &generation{num: num, dir: dir, stream: l.stream, end: size, charged: size})
-	signal(l.readable)
-	return nil
-}
-
-func (l *Log) createGeneration(dir string, num uint64) (Appender, int64, error) {
-	fs := l.store.fs
-	if err := fs.MkdirAll("generation", dir); err != nil {
-		return nil, 0, err
-	}
-	out, err := fs.NewAppender("generation", dir)
-	if err != nil {
-		return nil, 0, err
-	}
-	var b frameBuffer
-	now := time.Now().UnixNano()
-	header := genHeader{stream: l.stream, lane: l.name, ends: l.endings()}.append(nil)
-	b.add(frame{typ: frameGeneration, seq: num, cumItems: l.cumItems, accepted: now, data: header}, payloadCRC(nil, header))
-	if l.fold != nil {
-		snapshot := l.fold.Snapshot(nil)
-		b.add(frame{typ: frameSnapshot, seq: num, accepted: now, data: snapshot}, payloadCRC(nil, snapshot))
-	}
-	size := int64(0)
-	for _, f := range b.slices() {
-		size += int64(uvarintLen(uint64(len(f))) + len(f))
-	}
-	if err := out.Append(b.list); err != nil {
-		return nil, 0, err
-	}
-	if err := out.Sync(); err != nil {
-		return nil, 0, err
-	}
-	if err := fs.SyncDir("generation", dir); err != nil {
-		return nil, 0, err
-	}
-	return out, size, fs.SyncDir("lane", l.dir)
 }

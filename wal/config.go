@@ -50,10 +50,14 @@ const (
 	defaultMaxBytes   = 4 << 30
 	defaultMinFree    = 1 << 30
 	defaultGeneration = 8 << 20
-	// maxGeneration is where a generation ends at the latest: its size, one group and one record over.
-	maxGeneration = 64<<20 + 2*maxFrame
+	// maxGeneration is where a generation ends at the latest: its size, what may be unsynced and one record over.
+	maxGeneration = 64<<20 + maxUnsynced + 2*maxFrame
 	// maxGroup bounds one group commit, in bytes; a larger record goes alone.
-	maxGroup = 1 << 20
+	maxGroup = 384 << 10
+	// maxUnsynced bounds what is written ahead of the disk: one group syncs while the next is written.
+	maxUnsynced = 2 * maxGroup
+	// maxGroups bounds the same in groups.
+	maxGroups = 64
 )
 
 var (

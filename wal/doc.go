@@ -18,8 +18,9 @@
 //     quarantine/, counted in items, and written to the ledger.
 //
 // How a record travels: Append queues it; the lane's committer takes all that is
-// queued, writes it with one call and one fsync (group commit), and only then
-// wakes the callers and shows the records to the reader. After any write or
+// queued, writes it with one call and has it synced with whatever else is written
+// (group commit), and only then wakes the callers and shows the records to the
+// reader. While the disk syncs, the next group is written. After any write or
 // sync error nothing more is asked of that file: a new generation begins, its
 // header says where the old one ended, and the records that were in hand are
 // written again there.

@@ -38,7 +38,7 @@ func (l *Log) evictOldest() bool {
 	l.mu.Lock()
 	var victim *generation
 	for i, g := range l.gens[:max(0, len(l.gens)-1)] {
-		if g.sealed && g.inFlight == 0 && !g.drained {
+		if g.sealed && g.inFlight == 0 && !g.drained && l.gens[len(l.gens)-1].end > 0 {
 			victim = g
 			l.gens = append(l.gens[:i:i], l.gens[i+1:]...)
 			break

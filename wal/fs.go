@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 
-	tidwall "github.com/tidwall/wal"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,6 +39,7 @@ type File interface {
 type Appender interface {
 	// Append writes the entries, each with its length in front; it does not sync. Nothing is kept of them.
 	Append(entries [][]byte) error
+	// Sync makes durable what Append had returned from when Sync was called. Append may run beside it.
 	Sync() error
 	Close() error
 }
@@ -49,9 +49,6 @@ const (
 	dirPerm  = 0o700
 	filePerm = 0o600
 )
-
-// segmentName is what tidwall/wal calls the file that begins with index 1.
-const segmentName = "00000000000000000001"
 
 // OS is the real file system.
 type OS struct{}
@@ -90,37 +87,3 @@ func (OS) Free(dir string) (free, size int64, err error) {
 	}
 	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 }
-
-// NewAppender opens a tidwall log on an empty directory.
-func (OS) NewAppender(_, dir string) (Appender, error) {
-	log, err := tidwall.Open(dir, &tidwall.Options{
-		NoSync:           true,              // we sync ourselves, once a group
-		SegmentSize:      2 * maxGeneration, // never reached: one generation is one file
-		SegmentCacheSize: 1,
-		LogFormat:        tidwall.Binary,
-		DirPerms:         dirPerm,
-		FilePerms:        filePerm,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &tidwallAppender{log: log}, nil
-}
-
-type tidwallAppender struct {
-	log   *tidwall.Log
-	batch tidwall.Batch
-	last  uint64
-}
-
-func (a *tidwallAppender) Append(entries [][]byte) error {
-	a.batch.Clear()
-	for _, e := range entries {
-		a.last++
-		a.batch.Write(a.last, e)
-	}
-	return a.log.WriteBatch(&a.batch)
-}
-
-func (a *tidwallAppender) Sync() error  { return a.log.Sync() }
-func (a *tidwallAppender) Close() error { return a.log.Close() }

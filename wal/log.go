@@ -41,6 +41,7 @@ type Entry struct {
 	end   int64       // where it ends in its file
 	size  int64       // what it takes in a file
 	out   bool        // handed out while only in memory
+	taken bool        // being written
 	acked bool
 }
 
@@ -76,37 +77,17 @@ type Log struct {
 	stats       Stats
 
 	// Only the committer uses these.
-	out     Appender
-	nextGen uint64
-	frames  frameBuffer
+	out       Appender
+	end       int64         // of the newest generation as written
+	written   []*group      // beyond its committed end, oldest first
+	toSync    chan Appender // to syncLoop: one for each group written
+	synced    chan synced   // from it
+	nextGen   uint64
+	blanks    chan blank
+	preparing bool // a blank is in blanks, or will be
+	frames    frameBuffer
 
 	rd reader // only the reader uses it; rd.skip is guarded by mu
-}
-
-// A generation is one file.
-type generation struct {
-	num    uint64
-	dir    string
-	stream Key
-
-	// Guarded by Log.mu.
-	end      int64  // committed: nothing beyond it is read
-	records  uint64 // committed
-	items    uint64 // committed
-	charged  int64  // bytes in the budget
-	sealed   bool   // end is final
-	drained  bool   // the reader has passed its end
-	gone     bool   // evicted
-	inFlight int    // handed out and not acknowledged
-	ackedTo  int64  // everything before this offset is acknowledged
-	ackedIt  uint64 // items before ackedTo
-	oldest   int64  // accept time of its first record, unix ns; 0 when not known
-}
-
-func (g *generation) file() string { return filepath.Join(g.dir, segmentName) }
-
-func genDir(laneDir string, num uint64) string {
-	return filepath.Join(laneDir, fmt.Sprintf("%016x", num))
 }
 
 // Stats counts items and bytes since Open; Recovered is what Open found.
@@ -128,7 +109,7 @@ func newLog(s *Store, name string) *Log {
 	l := &Log{
 		store: s, name: name, dir: filepath.Join(s.cfg.Dir, name), stream: newKey(),
 		wake: make(chan struct{}, 1), readable: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
-		stop: make(chan struct{}), ended: make(chan struct{}), rd: reader{skip: make(map[uint64]bool)},
+		toSync: make(chan Appender, maxUnsynced/entrySize(0, 0)), synced: make(chan synced, 1), blanks: make(chan blank, 1), stop: make(chan struct{}), ended: make(chan struct{}), rd: reader{skip: make(map[uint64]bool)},
 	}
 	if s.cfg.NewFold != nil {
 		l.fold = s.cfg.NewFold(name)
@@ -143,11 +124,12 @@ func (l *Log) open() error {
 	if err := l.recover(); err != nil {
 		return err
 	}
-	if err := l.begin(); err != nil {
+	if err := l.beginEmpty(); err != nil {
 		// A full or failing disk does not keep the node from starting: Append tries again.
 		l.store.log.Error("log cannot be written, taking nothing in until it can", "lane", l.name, "err", err)
 	}
 	l.running.Go(l.sweepLoop)
+	go l.syncLoop()
 	go l.commitLoop()
 	return nil
 }

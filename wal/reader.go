@@ -308,9 +308,11 @@ func (l *Log) Ack(e *Entry) {
 }
 
 // collectLocked puts gen into the garbage when nothing in it is needed any more. The newest
-// generation stays: its snapshot is the truth about what the folded meta covers.
+// generation stays: its snapshot is the truth about what the folded meta covers. While that is
+// not durable, the older ones stay too.
 func (l *Log) collectLocked(gen *generation) {
-	if !gen.drained || gen.inFlight > 0 || gen == l.gens[len(l.gens)-1] {
+	newest := l.gens[len(l.gens)-1]
+	if !gen.drained || gen.inFlight > 0 || gen == newest || newest.end == 0 {
 		return
 	}
 	for i, g := range l.gens {

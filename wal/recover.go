@@ -24,6 +24,12 @@ func (l *Log) recover() error {
 		g := &generation{num: num, dir: genDir(l.dir, num), sealed: true}
 		l.nextGen = num + 1
 		h, err := l.readHeader(g)
+		if errors.Is(err, errBlank) {
+			if err := l.store.fs.RemoveAll("undo", g.dir); err != nil {
+				l.store.log.Warn("unused generation cannot be removed", "lane", l.name, "generation", num, "err", err)
+			}
+			continue
+		}
 		if err != nil {
 			// Its records may still be good. They get a stream of their own, for theirs is not known.
 			g.stream = newKey()
@@ -66,6 +72,9 @@ func (l *Log) list() ([]uint64, error) {
 	return nums, nil
 }
 
+// errBlank says that a generation was prepared and never used.
+var errBlank = errors.New("empty")
+
 func (l *Log) readHeader(g *generation) (genHeader, error) {
 	f, err := l.store.fs.OpenFile("header", g.file(), os.O_RDONLY)
 	if err != nil {
@@ -75,6 +84,9 @@ func (l *Log) readHeader(g *generation) (genHeader, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return genHeader{}, err
+	}
+	if st.Size() == 0 {
+		return genHeader{}, errBlank
 	}
 	r := reader{file: f}
 	fr, _, err := parseEntry(r.buf)
