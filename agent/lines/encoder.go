@@ -47,6 +47,8 @@ type Encoder struct {
 
 	// The line at hand.
 	scan    scanner
+	guesses guesses
+	minute  minute
 	line    line
 	record  record
 	scratch []byte  // of text, until the next text
@@ -93,7 +95,10 @@ func (e *Encoder) Add(text []byte, at, observed time.Time, stream string, trunca
 	}
 	scope := e.encode(text, ns)
 	if stream != "" {
-		addString(r, "log.iostream", strings.ToValidUTF8(stream, "\uFFFD"))
+		if stream != "stdout" && stream != "stderr" {
+			stream = strings.ToValidUTF8(stream, "\uFFFD")
+		}
+		addString(r, "log.iostream", stream)
 	}
 	if truncated {
 		r.addBool("log.truncated", true)
@@ -134,11 +139,21 @@ func (e *Encoder) encode(line []byte, observed int64) (scope int32) {
 // object reads the line: attributes go into the record, the rest is held.
 func (e *Encoder) object() {
 	s, r := &e.scan, &e.record
-	for key, more := s.member(true); more; key, more = s.member(false) {
-		name := e.text(key)
-		h := hash(name)
-		if f := meaning(name, h); f.slot != other {
-			e.hold(f, key.start-1, s.any())
+	for last := uint8(0); ; {
+		start := s.at
+		g, right := e.guesses.after(last, s)
+		name := g.name
+		if !right {
+			key, more := s.member(last == 0)
+			if !more {
+				break
+			}
+			name = e.text(key)
+			g = e.guesses.learn(last, s.text[start:s.at], start, key, name)
+		}
+		last = e.guesses[last].next
+		if g.meaning.slot != other {
+			e.hold(g.meaning, start+g.quote, s.any())
 			continue
 		}
 		if r.keys.count >= e.maxKeys {
@@ -146,7 +161,7 @@ func (e *Encoder) object() {
 			s.any()
 			continue
 		}
-		r.admit(name, h)
+		r.admit(name, g.hash)
 		r.attributes = e.appendMember(r.attributes, recordAttributes, name, s, 1)
 	}
 	if s.peek(); s.fault == "" && s.at < len(s.text) {

@@ -280,17 +280,51 @@ const (
 	backslashes = '\\' * ones
 )
 
-// str reads a string; the scanner stands at its quote. Eight bytes are looked at together while
-// they are nothing but ASCII text.
+// inRegisters are variables because the compiler keeps those in registers throughout a loop,
+// while it loads a constant of this size anew each time.
+var inRegisters = struct{ quotes, backslashes, low, printable uint64 }{quotes, backslashes, 0x7f * ones, 0x60 * ones}
+
+// str reads a string; the scanner stands at its quote. This is the short way, for ASCII without
+// escapes, eight bytes at a time.
 func (s *scanner) str() token {
 	b, i := s.text, s.at+1
-	start, form := i, plain
+	quote, slash, low, printable := inRegisters.quotes, inRegisters.backslashes, inRegisters.low, inRegisters.printable
+	for i+8 <= len(b) {
+		// For bytes below 0x80, x+0x7f has its high bit set unless x is zero, and x+0x60 if x is
+		// at least a space. A byte from 0x80 on carries into the next one, but is a stop itself,
+		// and the lowest stop is all that is looked at.
+		w := binary.LittleEndian.Uint64(b[i:])
+		plainText := ((w ^ quote) + low) & ((w ^ slash) + low) & (w + printable)
+		if stop := (^plainText | w) & highBits; stop != 0 {
+			i += bits.TrailingZeros64(stop) >> 3
+			if b[i] == '"' {
+				t := token{s.at + 1, i, text, plain}
+				s.at = i + 1
+				return t
+			}
+			break
+		}
+		i += 8
+	}
+	return s.strFrom(i)
+}
+
+// strFrom reads the string on from i; what is before that is ASCII without escapes.
+func (s *scanner) strFrom(i int) token {
+	b, start, form := s.text, s.at+1, plain
 	high := uint64(highBits) // stop at bytes beyond ASCII, until the first
 	for {
-		for i+8 <= len(b) {
+		for i < len(b) {
+			var w uint64
+			if i+8 <= len(b) {
+				w = binary.LittleEndian.Uint64(b[i:])
+			} else if len(b) >= 8 { // zeros behind the end, which are a stop
+				w = binary.LittleEndian.Uint64(b[len(b)-8:]) >> (8 * (8 - (len(b) - i)))
+			} else {
+				break
+			}
 			// The high bit of a byte of x-ones &^ x says that the byte of x is zero, as long as
 			// none below it is. The lowest bit is all that is looked at.
-			w := binary.LittleEndian.Uint64(b[i:])
 			quote, slash := w^quotes, w^backslashes
 			stop := ((quote-ones)&^quote | (slash-ones)&^slash | (w-spaces)&^w | w&high) & highBits
 			if stop != 0 {
@@ -300,7 +334,7 @@ func (s *scanner) str() token {
 			i += 8
 		}
 		if i >= len(b) {
-			s.fail(i, faultEnd)
+			s.fail(len(b), faultEnd)
 			return token{}
 		}
 		c := b[i]

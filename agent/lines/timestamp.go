@@ -16,7 +16,7 @@ func (e *Encoder) timestamp(observed int64) {
 	switch h.value.kind {
 	case text:
 		written := e.text(h.value)
-		if ns, ok = parseCivil(written, e.zone); !ok {
+		if ns, ok = e.minute.parse(written, e.zone); !ok {
 			ns, ok = parseEpoch(written, observed)
 		}
 	case integer, float:
@@ -37,22 +37,28 @@ const (
 	lastYear  = 2261
 )
 
-// parseCivil reads a date and time of ISO 8601 or RFC 3339 in nanoseconds since the epoch:
+// A minute is one that was read before. Lines come in order, so the next is mostly the same.
+type minute struct {
+	text [len("2006-01-02T15:04")]byte
+	unix int64 // as if it were UTC
+}
+
+// parse reads a date and time of ISO 8601 or RFC 3339 in nanoseconds since the epoch:
 // 2006-01-02T15:04:05, with a space or a slash where that is common, any number of decimals
 // behind a point or a comma, and Z, ±hh:mm, ±hhmm or ±hh. Without those it is in zone.
-func parseCivil(b []byte, zone *time.Location) (ns int64, ok bool) {
-	if len(b) < len("2006-01-02T15:04:05") || b[4] != b[7] || b[4] != '-' && b[4] != '/' ||
-		b[10]|0x20 != 't' && b[10] != ' ' || b[13] != ':' || b[16] != ':' {
+func (m *minute) parse(b []byte, zone *time.Location) (ns int64, ok bool) {
+	if len(b) < len("2006-01-02T15:04:05") || b[16] != ':' {
 		return 0, false
 	}
-	year, ok1 := number(b[:4])
-	month, ok2 := number(b[5:7])
-	day, ok3 := number(b[8:10])
-	hour, ok4 := number(b[11:13])
-	minute, ok5 := number(b[14:16])
-	second, ok6 := number(b[17:19])
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6) || year < firstYear || year > lastYear ||
-		month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 60 {
+	if m.text[0] == 0 || string(b[:len(m.text)]) != string(m.text[:]) {
+		if m.unix, ok = parseMinute(b[:len(m.text)]); !ok {
+			m.text[0] = 0
+			return 0, false
+		}
+		copy(m.text[:], b)
+	}
+	second, ok := number(b[17:19])
+	if !ok || second > 60 {
 		return 0, false
 	}
 	rest := b[19:]
@@ -68,15 +74,33 @@ func parseCivil(b []byte, zone *time.Location) (ns int64, ok bool) {
 	if len(rest) > 1 && rest[0] == ' ' {
 		rest = rest[1:]
 	}
-	offset, ok := 0, true
+	offset := 0
 	if len(rest) > 0 {
 		offset, ok = parseOffset(rest)
 	}
-	unix := int64(((days(year, month, day)*24+hour)*60+minute)*60 + second - offset)
+	unix := m.unix + int64(second-offset)
 	if len(rest) == 0 && zone != time.UTC {
-		unix = time.Date(year, time.Month(month), day, hour, minute, second, 0, zone).Unix()
+		at := time.Unix(unix, 0).UTC()
+		unix = time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, zone).Unix()
 	}
 	return unix*1e9 + nanos, ok && unix >= 0
+}
+
+// parseMinute reads 2006-01-02T15:04 in seconds since the epoch, as if it were UTC.
+func parseMinute(b []byte) (unix int64, ok bool) {
+	if b[4] != b[7] || b[4] != '-' && b[4] != '/' || b[10]|0x20 != 't' && b[10] != ' ' || b[13] != ':' {
+		return 0, false
+	}
+	year, ok1 := number(b[:4])
+	month, ok2 := number(b[5:7])
+	day, ok3 := number(b[8:10])
+	hour, ok4 := number(b[11:13])
+	minute, ok5 := number(b[14:16])
+	if !(ok1 && ok2 && ok3 && ok4 && ok5) || year < firstYear || year > lastYear ||
+		month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 {
+		return 0, false
+	}
+	return int64(((days(year, month, day)*24+hour)*60 + minute) * 60), true
 }
 
 func daysIn(year, month int) int {
@@ -134,14 +158,14 @@ func number(b []byte) (v int, ok bool) {
 
 // fraction is the value of the decimals b in units of 10^-digits; what is finer is cut off.
 func fraction(b []byte, digits int) (v int64) {
-	for i := range digits {
-		v *= 10
-		if i < len(b) {
-			v += int64(b[i] - '0')
-		}
+	b = b[:min(len(b), digits)]
+	for _, c := range b {
+		v = v*10 + int64(c-'0')
 	}
-	return v
+	return v * powers[digits-len(b)]
 }
+
+var powers = [...]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
 
 // tenYears is how far a number may be from the observed time, in nanoseconds, to be a time.
 const tenYears = int64(10 * 365.25 * 24 * float64(time.Hour))

@@ -2,6 +2,7 @@ package lines
 
 import (
 	"encoding/binary"
+	"math/bits"
 )
 
 // A traceContext is what OTLP has of a line's span. Zeros are none.
@@ -98,6 +99,14 @@ func parseID(dst, b []byte) bool {
 
 // parseHex reads two hexadecimal digits for each byte of dst.
 func parseHex(dst, b []byte) bool {
+	for len(dst) >= 4 && len(b) >= 8 {
+		v, ok := hex8(binary.LittleEndian.Uint64(b))
+		if !ok {
+			return false
+		}
+		binary.BigEndian.PutUint32(dst, v)
+		dst, b = dst[4:], b[8:]
+	}
 	var bad byte
 	for i := 0; i < len(dst) && len(b) >= 2; i, b = i+1, b[2:] {
 		high, low := hexDigits[b[0]], hexDigits[b[1]]
@@ -105,6 +114,19 @@ func parseHex(dst, b []byte) bool {
 		dst[i] = high<<4 | low
 	}
 	return bad <= 15
+}
+
+// hex8 reads eight hexadecimal digits at once, the first of them in the lowest byte of w.
+func hex8(w uint64) (v uint32, ok bool) {
+	letters := w >> 6 & ones                  // of @ to DEL; digits have no such bit
+	n := w&(0x0f*ones) + letters*9            // their values, if they are digits
+	high := (n + 6*ones) >> 4 & ones          // of those above 9
+	again := n + '0'*ones + high*('a'-'0'-10) // written in lower case
+	ok = n&(0xf0*ones) == 0 && again == w|letters<<5
+	n = bits.ReverseBytes64(n)
+	n = (n | n>>4) & 0x00ff00ff00ff00ff
+	n = (n | n>>8) & 0x0000ffff0000ffff
+	return uint32(n | n>>16), ok
 }
 
 // traceParent reads W3C's header: version-trace-span-flags.
