@@ -21,8 +21,15 @@ type FS interface {
 	ReadDir(op, dir string) ([]os.DirEntry, error)
 	// SyncDir makes the names in dir durable.
 	SyncDir(op, dir string) error
-	// Free is the number of bytes an unprivileged process may still write, and the size of the file system.
-	Free(dir string) (free, size int64, err error)
+	// Space tells what the file system of dir has.
+	Space(dir string) (Space, error)
+}
+
+// Space is what a file system has for an unprivileged process.
+type Space struct {
+	Free, Size int64  // bytes
+	Inodes     int64  // free ones; -1 where there is no such limit
+	Kind       string // "nfs", "tmpfs", …; empty for local disks and what is not known
 }
 
 // File is an open file.
@@ -79,11 +86,31 @@ func (OS) SyncDir(_, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Free asks statfs.
-func (OS) Free(dir string) (free, size int64, err error) {
+// Space asks statfs.
+func (OS) Space(dir string) (Space, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, 0, fmt.Errorf("statfs %s: %w", dir, err)
+		return Space{}, fmt.Errorf("statfs %s: %w", dir, err)
 	}
-	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+	s := Space{Free: int64(st.Bavail) * st.Bsize, Size: int64(st.Blocks) * st.Bsize, Inodes: int64(st.Ffree), Kind: fsKinds[uint32(st.Type)]}
+	if st.Files == 0 { // btrfs and others make inodes as they need them
+		s.Inodes = -1
+	}
+	return s, nil
+}
+
+// fsKinds are the file systems that matter here, by their number in linux/magic.h and, for the
+// last two, in the kernel's fs/smb/client/smb2glob.h and fs/ceph.
+var fsKinds = map[uint32]string{
+	unix.NFS_SUPER_MAGIC:       "nfs",
+	unix.SMB_SUPER_MAGIC:       "smb",
+	unix.CIFS_SUPER_MAGIC:      "cifs",
+	unix.V9FS_MAGIC:            "9p",
+	unix.FUSE_SUPER_MAGIC:      "fuse",
+	unix.AFS_SUPER_MAGIC:       "afs",
+	unix.TMPFS_MAGIC:           "tmpfs",
+	unix.RAMFS_MAGIC:           "ramfs",
+	unix.OVERLAYFS_SUPER_MAGIC: "overlay",
+	0xfe534d42:                 "smb2",
+	0x00c36400:                 "ceph",
 }

@@ -176,11 +176,11 @@ func TestPromise4_FullIsRefusedAndNothingIsStored(t *testing.T) {
 }
 
 func TestPromise4_TheReserveOfTheFileSystemIsKept(t *testing.T) {
-	free, _, err := OS{}.Free(t.TempDir())
+	space, err := OS{}.Space(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := openStore(t, t.TempDir(), func(c *Config) { c.MinFreeBytes = 2 * free }).Lane("logs")
+	l := openStore(t, t.TempDir(), func(c *Config) { c.MinFreeBytes = 2 * space.Free }).Lane("logs")
 	if err := l.Append(t.Context(), Record{Items: 1, Data: []byte("x")}); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v, want ErrFull", err)
 	}

@@ -59,10 +59,11 @@ func Open(cfg Config) (*Store, error) {
 
 // limits settles the cap and the reserve, which by default depend on the file system.
 func (s *Store) limits() error {
-	_, size, err := s.fs.Free(s.cfg.Dir)
+	space, err := s.fs.Space(s.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
+	size := space.Size
 	if s.cfg.MaxBytes == 0 {
 		s.cfg.MaxBytes = min(defaultMaxBytes, size/2)
 	}
@@ -171,12 +172,12 @@ func (b *budget) take(lane string, n int64) error {
 		return fmt.Errorf("%w: %d of %d MiB used: raise wal.max_size_mib or look why delivery is behind", ErrFull, b.total>>20, b.max>>20)
 	}
 	if b.free-n < b.minFree+freeRecheck {
-		free, _, err := b.fs.Free(b.dir)
+		space, err := b.fs.Space(b.dir)
 		if err != nil {
 			return err
 		}
-		if b.free = free; free-n < b.minFree {
-			return fmt.Errorf("%w: %d MiB of the file system left, %d MiB are kept free (wal.min_free_mib)", ErrFull, free>>20, b.minFree>>20)
+		if b.free = space.Free; b.free-n < b.minFree {
+			return fmt.Errorf("%w: %d MiB of the file system left, %d MiB are kept free (wal.min_free_mib)", ErrFull, b.free>>20, b.minFree>>20)
 		}
 	}
 	b.charge(lane, n)
