@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -18,8 +17,6 @@ type pending struct {
 	done  chan struct{} // holds one answer
 }
 
-var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
-
 // answer lets the caller go. p is the caller's again.
 func (p *pending) answer(err error) {
 	p.err = err
@@ -27,9 +24,9 @@ func (p *pending) answer(err error) {
 }
 
 // release gives p back for another call; nobody else may hold it.
-func (p *pending) release() {
+func (l *Log) release(p *pending) {
 	p.recs, p.crcs, p.bytes, p.taken, p.err = nil, p.crcs[:0], 0, false, nil
-	pendings.Put(p)
+	l.pendings.Put(p)
 }
 
 // Append stores recs, all of them or none, and returns nil once they are durable.
@@ -42,7 +39,7 @@ func (l *Log) Append(ctx context.Context, recs ...Record) error {
 	if err != nil {
 		return err
 	}
-	defer p.release()
+	defer l.release(p)
 	if err := l.makeRoom(p.bytes); err != nil {
 		return err
 	}
@@ -76,7 +73,7 @@ func (l *Log) Defer(recs ...Record) error {
 	if err != nil {
 		return err
 	}
-	defer p.release()
+	defer l.release(p)
 	if err := l.makeRoom(p.bytes); err != nil {
 		return err
 	}
@@ -111,12 +108,15 @@ func (l *Log) Spill() {
 }
 
 func (l *Log) newPending(recs []Record) (*pending, error) {
-	p := pendings.Get().(*pending)
+	p, ok := l.pendings.Get().(*pending)
+	if !ok {
+		p = &pending{done: make(chan struct{}, 1)}
+	}
 	p.recs = recs
 	for i := range recs {
 		r := &recs[i]
 		if len(r.Meta)+len(r.Data) > MaxRecord {
-			p.release()
+			l.release(p)
 			return nil, fmt.Errorf("wal: record of %d bytes is over the limit of %d", len(r.Meta)+len(r.Data), MaxRecord)
 		}
 		if r.Accepted == 0 {

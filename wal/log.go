@@ -37,12 +37,13 @@ type Entry struct {
 	Meta     []byte
 	Data     []byte
 
-	gen   *generation // nil while it is only in memory
-	end   int64       // where it ends in its file
-	size  int64       // what it takes in a file
-	out   bool        // handed out while only in memory
-	taken bool        // being written
-	acked bool
+	gen    *generation // nil while it is only in memory
+	end    int64       // where it ends in its file
+	inFile uint64      // items in its file up to and including it
+	size   int64       // what it takes in a file
+	out    bool        // handed out while only in memory
+	taken  bool        // being written
+	acked  bool
 }
 
 // A Log is one lane: many appenders, one reader.
@@ -59,6 +60,7 @@ type Log struct {
 	stop     chan struct{} // closed by close
 	ended    chan struct{} // closed when the committer has returned
 	running  sync.WaitGroup
+	pendings sync.Pool // of *pending
 
 	mu          sync.Mutex
 	queue       []*pending
@@ -72,13 +74,16 @@ type Log struct {
 	cumItems    uint64
 	gens        []*generation // oldest first; the last is the newest and never removed
 	garbage     []*generation
-	flying      []*Entry // handed out, in order; acknowledged ones leave from the front
-	waiting     int64    // accept time of the first record since the reader had caught up; 0: none
+	aside       []*generation // to be moved to quarantine/ whole
+	blocked     bool          // the reader waits for a file that could not be read just now
+	flying      []*Entry      // handed out, in order; acknowledged ones leave from the front
+	waiting     int64         // accept time of the first record since the reader had caught up; 0: none
 	stats       Stats
 
 	// Only the committer uses these.
 	out       Appender
 	end       int64         // of the newest generation as written
+	inFile    uint64        // items in it as written
 	written   []*group      // beyond its committed end, oldest first
 	toSync    chan Appender // to syncLoop: one for each group written
 	synced    chan synced   // from it
@@ -109,7 +114,7 @@ func newLog(s *Store, name string) *Log {
 	l := &Log{
 		store: s, name: name, dir: filepath.Join(s.cfg.Dir, name), stream: newKey(),
 		wake: make(chan struct{}, 1), readable: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
-		toSync: make(chan Appender, maxUnsynced/entrySize(0, 0)), synced: make(chan synced, 1), blanks: make(chan blank, 1), stop: make(chan struct{}), ended: make(chan struct{}), rd: reader{skip: make(map[uint64]bool)},
+		toSync: make(chan Appender, maxUnsynced/entrySize(0, 0)), synced: make(chan synced, 1), blanks: make(chan blank, 1), stop: make(chan struct{}), ended: make(chan struct{}), rd: reader{skip: make(map[uint64]*Entry)},
 	}
 	if s.cfg.NewFold != nil {
 		l.fold = s.cfg.NewFold(name)
@@ -212,6 +217,7 @@ func (l *Log) close() error {
 	close(l.stop)
 	l.running.Wait()
 	l.sweepOnce()
+	l.moveAside()
 	l.rd.close()
 	return nil
 }
