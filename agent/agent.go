@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -33,11 +34,12 @@ type Config struct {
 
 // WALConfig is the node's log.
 type WALConfig struct {
-	Dir        string       `yaml:"dir"`          // where it lies; its disk is the unit of loss
-	Mode       forward.Mode `yaml:"mode"`         // always: on disk before the answer; overflow: only under pressure
-	MaxSizeMiB int64        `yaml:"max_size_mib"` // cap; 0: the smaller of 4096 and half the file system
-	MinFreeMiB int64        `yaml:"min_free_mib"` // keep this much of the file system free; 0: the smaller of 1024 and a tenth of it
-	WhenFull   wal.WhenFull `yaml:"when_full"`    // refuse or drop_oldest
+	Dir        string        `yaml:"dir"`          // where it lies; its disk is the unit of loss
+	Mode       forward.Mode  `yaml:"mode"`         // always: on disk before the answer; overflow: only under pressure
+	MaxSizeMiB int64         `yaml:"max_size_mib"` // cap; 0: the smaller of 4096 and half the file system
+	MinFreeMiB int64         `yaml:"min_free_mib"` // keep this much of the file system free; 0: the smaller of 1024 and a tenth of it
+	WhenFull   wal.WhenFull  `yaml:"when_full"`    // refuse or drop_oldest
+	MaxAge     time.Duration `yaml:"max_age"`      // remove what was accepted longer ago, with a line in the ledger; 0: never
 }
 
 // DefaultWALConfig keeps what was acknowledged.
@@ -59,6 +61,9 @@ func (c WALConfig) Validate() error {
 	}
 	if c.MaxSizeMiB < 0 || c.MinFreeMiB < 0 {
 		errs = append(errs, errors.New("max_size_mib and min_free_mib cannot be negative"))
+	}
+	if c.MaxAge < 0 || c.MaxAge > 0 && c.MaxAge < time.Minute {
+		errs = append(errs, fmt.Errorf("max_age: %s: use 0 for no limit, or at least 1m", c.MaxAge))
 	}
 	return errors.Join(errs...)
 }
@@ -91,7 +96,7 @@ func Open(cfg Config, l *forward.Limiter, reg prometheus.Registerer, log *slog.L
 	}
 	store, err := wal.Open(wal.Config{
 		Dir: cfg.WAL.Dir, Lanes: lanes,
-		MaxBytes: cfg.WAL.MaxSizeMiB << 20, MinFreeBytes: cfg.WAL.MinFreeMiB << 20, WhenFull: cfg.WAL.WhenFull,
+		MaxBytes: cfg.WAL.MaxSizeMiB << 20, MinFreeBytes: cfg.WAL.MinFreeMiB << 20, WhenFull: cfg.WAL.WhenFull, MaxAge: cfg.WAL.MaxAge,
 		NewFold: func(lane string) wal.Fold {
 			if lane == forward.Logs.String() {
 				return a.cursors
@@ -145,7 +150,10 @@ func (a *Agent) Close() error { return errors.Join(a.store.Close(), a.view.close
 // Status is the log's account, for people.
 func (a *Agent) Status() map[string]any {
 	used, limit := a.store.Usage()
-	out := map[string]any{"dir": a.cfg.WAL.Dir, "mode": a.cfg.WAL.Mode, "bytes": used, "limit_bytes": limit}
+	out := map[string]any{"dir": a.cfg.WAL.Dir, "mode": a.cfg.WAL.Mode, "bytes": used, "limit_bytes": limit, "degraded": a.store.Troubles()}
+	if wait := a.store.SecondsUntilFull(); !math.IsInf(wait, 1) {
+		out["seconds_until_full"] = math.Round(wait)
+	}
 	for _, s := range forward.Signals {
 		st := a.lanes(s)
 		lane := map[string]any{"held_items": st.Held, "bytes": st.Bytes, "files": st.Files, "lost_items": st.Lost}

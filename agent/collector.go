@@ -13,8 +13,8 @@ import (
 type collector struct {
 	a *Agent
 
-	held, bytes, limit, deferred, files, oldest, failures *prometheus.Desc
-	memory, pressure, circuit                             *prometheus.Desc
+	held, bytes, limit, untilFull, deferred, files, oldest, failures *prometheus.Desc
+	memory, pressure, circuit                                        *prometheus.Desc
 }
 
 func newCollector(a *Agent) *collector {
@@ -23,16 +23,17 @@ func newCollector(a *Agent) *collector {
 		return prometheus.NewDesc(name, help, labels, hop)
 	}
 	return &collector{a: a,
-		held:     desc("spillway_wal_held_items", "Items in the log.", "signal"),
-		bytes:    desc("spillway_wal_bytes", "Bytes the log takes.", "signal"),
-		limit:    desc("spillway_wal_limit_bytes", "The log's cap."),
-		deferred: desc("spillway_wal_deferred_bytes", "Bytes acknowledged and not written (wal.mode: overflow).", "signal"),
-		files:    desc("spillway_wal_generations", "Files of the log.", "signal"),
-		oldest:   desc("spillway_wal_oldest_unacked_seconds", "Age of the oldest undelivered record.", "signal"),
-		failures: desc("spillway_wal_failures_total", "Write and sync errors of the log.", "signal"),
-		memory:   desc("spillway_limiter_bytes", "Memory that the limiter counts, saw on the heap, and its limits.", "kind"),
-		pressure: desc("spillway_limiter_pressure", "0 normal, 1 soft: spilling, 2 hard: refusing."),
-		circuit:  desc("spillway_circuit_open", "1: nothing got through for max_elapsed_time, one batch at a time is tried."),
+		held:      desc("spillway_wal_held_items", "Items in the log.", "signal"),
+		bytes:     desc("spillway_wal_bytes", "Bytes the log takes.", "signal"),
+		limit:     desc("spillway_wal_limit_bytes", "The log's cap."),
+		untilFull: desc("spillway_wal_seconds_until_full", "Seconds until the log refuses, at the growth of about the last minute; +Inf when it does not grow."),
+		deferred:  desc("spillway_wal_deferred_bytes", "Bytes acknowledged and not written (wal.mode: overflow).", "signal"),
+		files:     desc("spillway_wal_generations", "Files of the log.", "signal"),
+		oldest:    desc("spillway_wal_oldest_unacked_seconds", "Age of the oldest undelivered record.", "signal"),
+		failures:  desc("spillway_wal_failures_total", "Write and sync errors of the log.", "signal"),
+		memory:    desc("spillway_limiter_bytes", "Memory that the limiter counts, saw on the heap, and its limits.", "kind"),
+		pressure:  desc("spillway_limiter_pressure", "0 normal, 1 soft: spilling, 2 hard: refusing."),
+		circuit:   desc("spillway_circuit_open", "1: nothing got through for max_elapsed_time, one batch at a time is tried."),
 	}
 }
 
@@ -59,6 +60,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	_, limit := c.a.store.Usage()
 	gauge(c.limit, float64(limit))
+	gauge(c.untilFull, c.a.store.SecondsUntilFull())
 	taken, heap, soft, hard := c.a.limiter.Usage()
 	for kind, v := range map[string]int64{"counted": taken, "heap": heap, "soft": soft, "hard": hard} {
 		gauge(c.memory, float64(v), kind)

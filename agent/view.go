@@ -11,6 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"github.com/spillway-io/spillway/wal"
 )
@@ -89,8 +90,23 @@ func (v *view) open(path string) (err error) {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
+	allocate(path)
 	v.db = db
 	return nil
+}
+
+// viewRoom is what the view's file may grow to on a full disk, in bytes: some ten thousand generations.
+const viewRoom = 1 << 20
+
+// allocate sets blocks aside, so that the view can be written when the disk is full. Where that
+// cannot be done, a full disk costs hints and nothing else.
+func allocate(path string) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, viewRoom)
 }
 
 func dirOf(path string) string {

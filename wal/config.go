@@ -11,9 +11,10 @@ type Config struct {
 	Dir   string   // the directory; made when missing
 	Lanes []string // one Log each, by name
 
-	MaxBytes     int64 // cap over all lanes, in bytes; 0: the smaller of 4 GiB and half the file system
+	MaxBytes     int64 // cap over everything in Dir, in bytes; 0: the smaller of 4 GiB and half the file system
 	MinFreeBytes int64 // leave this much of the file system free; 0: the smaller of 1 GiB and a tenth of it
 	WhenFull     WhenFull
+	MaxAge       time.Duration // remove what was accepted longer ago, a generation at a time; 0: never
 
 	GenerationBytes int64 // a generation ends at this size; 0: the smaller of 8 MiB and a sixteenth of the cap
 
@@ -71,11 +72,14 @@ var (
 type Loss struct {
 	Time    time.Time `json:"time"`
 	Lane    string    `json:"lane"`
-	Reason  string    `json:"reason"` // "evicted", "corrupt", "refused"
+	Reason  string    `json:"reason"` // "evicted", "expired", "corrupt", "refused", "purged"
 	Stream  string    `json:"stream"` // hex of the stream key
 	FromSeq uint64    `json:"from_seq"`
 	ToSeq   uint64    `json:"to_seq"`
 	Items   uint64    `json:"items"`
 	Bytes   int64     `json:"bytes"`
-	Detail  string    `json:"detail,omitempty"`
+	// When the first and the last of the records were accepted; zero when not known.
+	FromTime time.Time `json:"from_time,omitzero"`
+	ToTime   time.Time `json:"to_time,omitzero"`
+	Detail   string    `json:"detail,omitempty"`
 }

@@ -4,26 +4,32 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
 
 // The ledger is one JSON object a line, one line a loss: which records, how many, why.
-// It is bounded: at its cap it moves to ledger.jsonl.1 and begins again.
+// It is bounded: at its cap it moves to ledger.jsonl.1 and begins again. Its blocks are
+// allocated when it is opened, so that a line can be written on a full disk.
 type ledger struct {
 	mu   sync.Mutex
 	path string
+	max  int64 // of one of the two files
 	fs   FS
 	log  *slog.Logger
 	file File
 	size int64
 }
 
-// ledgerMax bounds the ledger, in bytes; one older file of the same size is kept.
-const ledgerMax = 4 << 20
-
-func newLedger(path string, fs FS, log *slog.Logger) *ledger {
-	return &ledger{path: path, fs: fs, log: log}
+func newLedger(path string, cap int64, fs FS, log *slog.Logger) *ledger {
+	g := &ledger{path: path, max: ledgerMax(cap), fs: fs, log: log}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.open(); err != nil {
+		log.Warn("the ledger cannot be opened, tried again with the first loss", "err", err)
+	}
+	return g
 }
 
 // write stamps l and stores it durably; a loss that cannot be written is still logged by the caller.
@@ -49,7 +55,7 @@ func (g *ledger) append(line []byte) error {
 			return err
 		}
 	}
-	if g.size+int64(len(line)) > ledgerMax {
+	if g.size+int64(len(line)) > g.max && g.size > 0 {
 		g.file.Close()
 		g.file = nil
 		if err := g.fs.Rename("ledger", g.path, g.path+".1"); err != nil {
@@ -75,6 +81,13 @@ func (g *ledger) open() error {
 	if err != nil {
 		f.Close()
 		return err
+	}
+	allocate(f, g.max)
+	if st.Size() == 0 {
+		if err := g.fs.SyncDir("ledger", filepath.Dir(g.path)); err != nil {
+			f.Close()
+			return err
+		}
 	}
 	g.file, g.size = f, st.Size()
 	return nil

@@ -156,7 +156,7 @@ func TestPromise3_AcksInAnyOrderFreeTheGeneration(t *testing.T) {
 }
 
 func TestPromise4_FullIsRefusedAndNothingIsStored(t *testing.T) {
-	l := openStore(t, t.TempDir(), func(c *Config) { c.MaxBytes = 100 << 10 }).Lane("logs")
+	l := openStore(t, t.TempDir(), func(c *Config) { c.MaxBytes = 120 << 10 }).Lane("logs")
 	big := strings.Repeat("x", 30<<10)
 	n := 0
 	for ; n < 10; n++ {
@@ -168,7 +168,7 @@ func TestPromise4_FullIsRefusedAndNothingIsStored(t *testing.T) {
 		}
 	}
 	if n != 3 {
-		t.Errorf("%d records of 30 KiB went into 100 KiB", n)
+		t.Errorf("%d records of 30 KiB went into 120 KiB", n)
 	}
 	if got := len(drain(t, l, true)); got != n {
 		t.Errorf("%d came out", got)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,8 +18,11 @@ type Store struct {
 	lock   *os.File
 	ledger *ledger
 	budget budget
-	lanes  map[string]*Log
-	order  []*Log
+
+	quarantine, deadLetters *Aside
+
+	lanes map[string]*Log
+	order []*Log
 }
 
 // Open opens or makes the directory and every lane in it. It fails only when the directory
@@ -45,8 +47,13 @@ func Open(cfg Config) (*Store, error) {
 	if err := s.limits(); err != nil {
 		return nil, errors.Join(err, s.lock.Close())
 	}
-	s.ledger = newLedger(filepath.Join(cfg.Dir, "ledger.jsonl"), s.fs, s.log)
+	s.ledger = newLedger(filepath.Join(cfg.Dir, "ledger.jsonl"), s.cfg.MaxBytes, s.fs, s.log)
+	s.quarantine = s.newAside("quarantine")
+	s.deadLetters = s.newAside("deadletter")
 	for _, name := range cfg.Lanes {
+		if err := noLink(filepath.Join(cfg.Dir, name)); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 		l := newLog(s, name)
 		if err := l.open(); err != nil {
 			return nil, errors.Join(fmt.Errorf("wal: lane %s: %w", name, err), s.Close())
@@ -55,27 +62,6 @@ func Open(cfg Config) (*Store, error) {
 		s.order = append(s.order, l)
 	}
 	return s, nil
-}
-
-// limits settles the cap and the reserve, which by default depend on the file system.
-func (s *Store) limits() error {
-	space, err := s.fs.Space(s.cfg.Dir)
-	if err != nil {
-		return fmt.Errorf("wal: %w", err)
-	}
-	size := space.Size
-	if s.cfg.MaxBytes == 0 {
-		s.cfg.MaxBytes = min(defaultMaxBytes, size/2)
-	}
-	if s.cfg.MinFreeBytes == 0 {
-		s.cfg.MinFreeBytes = min(defaultMinFree, size/10)
-	}
-	if s.cfg.GenerationBytes == 0 {
-		// Room is given back a generation at a time, so a small cap needs small ones.
-		s.cfg.GenerationBytes = min(defaultGeneration, s.cfg.MaxBytes/16)
-	}
-	s.budget.init(s.fs, s.cfg)
-	return nil
 }
 
 func (s *Store) takeLock() error {
@@ -97,10 +83,14 @@ func (s *Store) takeLock() error {
 // Lane is the log of that name, or nil when it was not in Config.Lanes.
 func (s *Store) Lane(name string) *Log { return s.lanes[name] }
 
+// DeadLetters is the bounded directory for records that the far side refused for good.
+func (s *Store) DeadLetters() *Aside { return s.deadLetters }
+
 // Dir is where the store lives.
 func (s *Store) Dir() string { return s.cfg.Dir }
 
-// Usage is the bytes taken and the cap.
+// Usage is the bytes that records take and the cap for them, which is what Config.MaxBytes
+// leaves beside the ledger, quarantine and dead letters.
 func (s *Store) Usage() (used, limit int64) { return s.budget.usage() }
 
 // Refused books records that the far side will never take: the ledger line that promise 3 of
@@ -136,82 +126,4 @@ func (s *Store) Close() error {
 		errs = append(errs, l.close())
 	}
 	return errors.Join(append(errs, s.ledger.close(), s.lock.Close())...)
-}
-
-// A budget keeps all lanes together below the cap and the file system above its reserve.
-// Each lane may always use its reserved share, so that one signal cannot starve another.
-type budget struct {
-	mu       sync.Mutex
-	fs       FS
-	dir      string
-	max      int64
-	minFree  int64
-	reserved int64 // for each lane
-	lanes    int64
-	byLane   map[string]int64
-	total    int64
-	free     int64 // of the file system when last asked, less what was taken since
-}
-
-// freeRecheck is how much may be written between two looks at the file system.
-const freeRecheck = 4 << 20
-
-func (b *budget) init(fs FS, cfg Config) {
-	b.fs, b.dir, b.max, b.minFree = fs, cfg.Dir, cfg.MaxBytes, cfg.MinFreeBytes
-	b.lanes = int64(max(1, len(cfg.Lanes)))
-	b.reserved = b.max / (8 * b.lanes)
-	b.byLane = make(map[string]int64)
-	b.free = -1
-}
-
-// take charges n bytes to the lane, or says ErrFull.
-func (b *budget) take(lane string, n int64) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.byLane[lane]+n > b.reserved && b.shared(lane, n) > b.max-b.reserved*b.lanes {
-		return fmt.Errorf("%w: %d of %d MiB used: raise wal.max_size_mib or look why delivery is behind", ErrFull, b.total>>20, b.max>>20)
-	}
-	if b.free-n < b.minFree+freeRecheck {
-		space, err := b.fs.Space(b.dir)
-		if err != nil {
-			return err
-		}
-		if b.free = space.Free; b.free-n < b.minFree {
-			return fmt.Errorf("%w: %d MiB of the file system left, %d MiB are kept free (wal.min_free_mib)", ErrFull, b.free>>20, b.minFree>>20)
-		}
-	}
-	b.charge(lane, n)
-	return nil
-}
-
-// shared is what all lanes use beyond their reserves, with n more for lane.
-func (b *budget) shared(lane string, n int64) (sum int64) {
-	for name, used := range b.byLane {
-		if name == lane {
-			continue
-		}
-		sum += max(0, used-b.reserved)
-	}
-	return sum + max(0, b.byLane[lane]+n-b.reserved)
-}
-
-// force charges without asking: for what is on disk already, and for headers.
-func (b *budget) force(lane string, n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.charge(lane, n)
-}
-
-func (b *budget) charge(lane string, n int64) {
-	b.byLane[lane] += n
-	b.total += n
-	b.free -= n
-}
-
-func (b *budget) give(lane string, n int64) { b.force(lane, -n) }
-
-func (b *budget) usage() (used, limit int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.total, b.max
 }

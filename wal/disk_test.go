@@ -1,0 +1,450 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// onSmallDisk runs the test on a file system of its own: ext4 in a file where the process may
+// mount that, else tmpfs. Without the rights for either the test runs itself again in a user and
+// mount namespace of its own, which has those for tmpfs.
+func onSmallDisk(t *testing.T, mib int, test func(t *testing.T, disk string)) {
+	t.Helper()
+	dir := t.TempDir()
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, int64(mib)<<20); err != nil {
+		t.Fatal(err)
+	}
+	kind := "ext4"
+	if _, err := exec.Command("sh", "-c", fmt.Sprintf("mkfs.ext4 -q -m 0 %s && mount -o loop %s %s", image, image, dir)).CombinedOutput(); err != nil {
+		kind = "tmpfs"
+		out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "none", dir).CombinedOutput()
+		if err != nil && os.Getenv("SPILLWAY_OWN_NAMESPACE") == "" {
+			again := exec.Command("unshare", "--map-root-user", "--mount", os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+			again.Env = append(os.Environ(), "SPILLWAY_OWN_NAMESPACE=1")
+			if out, err := again.CombinedOutput(); err != nil {
+				t.Fatalf("in a namespace of its own: %v: %s", err, out)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("mount: %v: %s: run as root, or allow user namespaces", err, out)
+		}
+	}
+	t.Logf("on %s", kind)
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	test(t, dir)
+}
+
+// fill writes until the disk has no block left, and returns how to undo it.
+func fill(t *testing.T, dir string) (empty func()) {
+	t.Helper()
+	name := filepath.Join(dir, "somebody-elses")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 1<<20); len(block) > 0; {
+		if _, err := f.Write(block); err != nil {
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+			block = block[:len(block)/2]
+		}
+	}
+	return func() {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func readLedger(t *testing.T, dir string) (losses []Loss) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "ledger.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		var l Loss
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		losses = append(losses, l)
+	}
+	return losses
+}
+
+// Somebody else fills the disk to the last block: senders are told to wait, what is in the log is
+// delivered, delivered generations are removed, a loss can be written down, and when there is
+// room again the log goes on by itself.
+func TestPromise4_OnADiskThatIsFullToTheLastBlock(t *testing.T) {
+	onSmallDisk(t, 64, fullToTheLastBlock)
+}
+
+func fullToTheLastBlock(t *testing.T, disk string) {
+	dir := filepath.Join(disk, "wal")
+	open := func(c *Config) { c.MaxBytes, c.MinFreeBytes, c.GenerationBytes = 32<<20, 1<<20, 256<<10 }
+	s := openStore(t, dir, open)
+	l := s.Lane("logs")
+	record := strings.Repeat("x", 100<<10)
+	for range 10 {
+		put(t, l, record)
+	}
+	empty := fill(t, disk)
+	if err := l.Append(t.Context(), Record{Items: 1, Data: []byte(record)}); !errors.Is(err, ErrFull) {
+		t.Errorf("got %v, want ErrFull", err)
+	}
+	e, err := l.TryNext()
+	if err != nil || e == nil {
+		t.Fatalf("nothing to deliver: %v", err)
+	}
+	s.Refused("logs", e, strings.Repeat("the far side's long words ", 20))
+	if got := readLedger(t, dir); len(got) != 1 || got[0].Items != 1 {
+		t.Errorf("ledger %+v", got)
+	}
+	l.Ack(e)
+	before := l.Stats()
+	if got := len(drain(t, l, true)); uint64(got) != before.Held {
+		t.Errorf("%d of %d came out", got, before.Held)
+	}
+	l.sweepOnce()
+	if after := l.Stats(); after.Files >= before.Files || after.Held != 0 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	empty()
+	put(t, l, "after")
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	got := drain(t, openStore(t, dir, open).Lane("logs"), false)
+	if len(got) == 0 || got[len(got)-1] != "after" { // before it may come what was delivered of the same file
+		t.Errorf("%d records, the last is not the last", len(got))
+	}
+}
+
+// Opening on a full disk does not fail: the agent starts, says so, and delivers.
+func TestPromise5_OpenOnAFullDisk(t *testing.T) { onSmallDisk(t, 32, openOnAFullDisk) }
+
+func openOnAFullDisk(t *testing.T, disk string) {
+	dir := filepath.Join(disk, "wal")
+	open := func(c *Config) { c.MaxBytes, c.MinFreeBytes = 16<<20, 1<<20 }
+	s := openStore(t, dir, open)
+	put(t, s.Lane("logs"), "kept")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	empty := fill(t, disk)
+	s = openStore(t, dir, open)
+	want(t, drain(t, s.Lane("logs"), false), "kept")
+	empty()
+	put(t, s.Lane("logs"), "more")
+	if got := s.Troubles(); len(got) != 0 {
+		t.Errorf("still in trouble: %q", got)
+	}
+}
+
+// few has few inodes left, which takes a file system of a million files to make for real.
+type few struct {
+	OS
+	inodes int64
+	kind   string
+	free   int64
+}
+
+func (f *few) Space(dir string) (Space, error) {
+	s, err := f.OS.Space(dir)
+	if f.inodes != 0 {
+		s.Inodes = f.inodes
+	}
+	if f.free != 0 {
+		s.Free = f.free
+	}
+	s.Kind = f.kind
+	return s, err
+}
+
+func TestPromise4_InodesRunOutBeforeBytes(t *testing.T) {
+	fs := &few{inodes: 10}
+	l := openStore(t, t.TempDir(), func(c *Config) { c.FS = fs }).Lane("logs")
+	if err := l.Append(t.Context(), Record{Items: 1, Data: []byte("x")}); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "10 inodes") {
+		t.Errorf("got %v", err)
+	}
+	fs.inodes = 1000
+	put(t, l, "x")
+}
+
+func TestFileSystemsThatCannotKeepThePromises(t *testing.T) {
+	for kind, want := range map[string]string{"nfs": "refused", "cifs": "refused", "9p": "refused", "tmpfs": "in memory", "overlay": "container", "fuse": "FUSE", "": ""} {
+		var said bytes.Buffer
+		s, err := Open(Config{Dir: t.TempDir(), Lanes: []string{"logs"}, FS: &few{kind: kind}, Log: slog.New(slog.NewTextHandler(&said, nil))})
+		if (err != nil) != (want == "refused") {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if err != nil {
+			if !strings.Contains(err.Error(), "wal.dir") {
+				t.Errorf("%s: does not say what to do: %v", kind, err)
+			}
+			continue
+		}
+		s.Close()
+		if got := said.String(); !strings.Contains(got, want) || want == "" && strings.Contains(got, "WARN") {
+			t.Errorf("%s: said %q", kind, got)
+		}
+	}
+}
+
+// The ledger's line says exactly what an evicted generation held and nobody had been given.
+func TestPromise4_TheLedgerIsExact(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(c *Config) {
+		c.MaxBytes, c.GenerationBytes, c.WhenFull = 400<<10, 40<<10, DropOldest
+	})
+	l := s.Lane("logs")
+	start := time.Now().Add(-time.Hour)
+	seq := 0
+	add := func() error {
+		at := start.Add(time.Duration(seq) * time.Second)
+		seq++
+		return l.Append(t.Context(), Record{Items: 3, Accepted: at.UnixNano(), Data: bytes.Repeat([]byte("x"), 10<<10)})
+	}
+	for range 4 { // the first generation, and a little of the second
+		if err := add(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // two of the first are delivered
+		e, _ := l.TryNext()
+		l.Ack(e)
+	}
+	for len(readLedgerIfAny(dir)) == 0 && seq < 100 {
+		if err := add(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := readLedger(t, dir)
+	if len(got) != 1 {
+		t.Fatalf("ledger %+v", got)
+	}
+	g := got[0]
+	last := int(g.ToSeq)
+	if g.FromSeq != 2 || last < 3 || g.Items != uint64(3*(last-1)) || g.Lane != "logs" || g.Reason != "evicted" || len(g.Stream) != 32 ||
+		!g.FromTime.Equal(start.Add(2*time.Second)) || !g.ToTime.Equal(start.Add(time.Duration(last)*time.Second)) ||
+		g.Bytes != int64(last-1)*int64(entrySize(0, 10<<10)) {
+		t.Errorf("%+v, start %v", g, start)
+	}
+	if st := l.Stats(); st.Lost != g.Items || st.Appended != st.Acked+st.Lost+st.Held {
+		t.Errorf("stats %+v", st)
+	}
+	if e, _ := l.TryNext(); e == nil || e.Seq != g.ToSeq+1 {
+		t.Errorf("goes on with %+v", e)
+	}
+}
+
+func readLedgerIfAny(dir string) []byte {
+	text, _ := os.ReadFile(filepath.Join(dir, "ledger.jsonl"))
+	return text
+}
+
+// The lane that has the oldest data beyond its reserve gives way, not the one that needs room,
+// and never what is in flight.
+func TestPromise4_TheOldestOfAllLanesGivesWay(t *testing.T) {
+	s := openStore(t, t.TempDir(), func(c *Config) {
+		c.Lanes = []string{"logs", "traces"}
+		c.MaxBytes, c.GenerationBytes, c.WhenFull = 1<<20, 64<<10, DropOldest
+	})
+	logs, traces := s.Lane("logs"), s.Lane("traces")
+	data := bytes.Repeat([]byte("x"), 30<<10)
+	for logs.Stats().Lost == 0 {
+		if err := logs.Append(t.Context(), Record{Items: 1, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, _ := logs.TryNext() // its generation is spared from here on
+	lost := logs.Stats().Lost
+	for range 12 { // far beyond the reserve of traces
+		if err := traces.Append(t.Context(), Record{Items: 1, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := traces.Stats(); got.Lost != 0 {
+		t.Errorf("the newer lane lost %d", got.Lost)
+	}
+	if got := logs.Stats(); got.Lost <= lost {
+		t.Errorf("the older lane lost %d, as before", got.Lost)
+	}
+	if string(held.Data) != string(data) {
+		t.Error("what is in flight changed")
+	}
+	logs.Ack(held)
+	if e, _ := logs.TryNext(); e == nil {
+		t.Error("nothing left")
+	}
+}
+
+// When somebody else has filled the disk, evicting would lose everything and not help.
+func TestPromise4_NothingIsEvictedInVain(t *testing.T) {
+	fs := &few{}
+	s := openStore(t, t.TempDir(), func(c *Config) {
+		c.FS, c.MaxBytes, c.MinFreeBytes, c.GenerationBytes, c.WhenFull = fs, 8<<20, 1<<30, 64<<10, DropOldest
+	})
+	l := s.Lane("logs")
+	fs.free = 2 << 30
+	data := bytes.Repeat([]byte("x"), 30<<10)
+	for range 20 {
+		if err := l.Append(t.Context(), Record{Items: 1, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs.free = 1 << 20
+	s.budget.mu.Lock()
+	s.budget.unseen = freeRecheck
+	s.budget.mu.Unlock()
+	if err := l.Append(t.Context(), Record{Items: 1, Data: data}); !errors.Is(err, ErrFull) {
+		t.Errorf("got %v, want ErrFull", err)
+	}
+	if st := l.Stats(); st.Lost != 0 {
+		t.Errorf("%d lost in vain", st.Lost)
+	}
+}
+
+func TestWhatIsTooOldGoesWithALineInTheLedger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := openStore(t, dir, func(c *Config) { c.GenerationBytes, c.MaxAge = 1, time.Hour })
+		l := s.Lane("logs")
+		put(t, l, "old")
+		time.Sleep(40 * time.Minute)
+		put(t, l, "young")
+		put(t, l, "youngest")
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		want(t, drain(t, l, false), "young", "youngest")
+		if got := readLedger(t, dir); len(got) != 1 || got[0].Reason != "expired" || got[0].Items != 1 {
+			t.Errorf("ledger %+v", got)
+		}
+		s.Close()
+	})
+}
+
+func TestSecondsUntilFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, t.TempDir(), func(c *Config) { c.MaxBytes = 100 << 20 })
+		l := s.Lane("logs")
+		if got := s.SecondsUntilFull(); !math.IsInf(got, 1) && got < 1e6 {
+			t.Errorf("%v before anything came in", got)
+		}
+		data := make([]byte, 100<<10)
+		for range 300 { // five minutes at 100 KiB a second
+			if err := l.Append(t.Context(), Record{Items: 1, Data: data}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		used, limit := s.Usage()
+		exact := float64(limit-used) / float64(100<<10)
+		if got := s.SecondsUntilFull(); got < 0.9*exact || got > 1.1*exact {
+			t.Errorf("%v s, by hand %v s", got, exact)
+		}
+		drain(t, l, true)
+		l.sweepOnce()
+		if got := s.SecondsUntilFull(); !math.IsInf(got, 1) {
+			t.Errorf("%v while it shrinks", got)
+		}
+		s.Close()
+	})
+}
+
+// At their caps the ledger and the directories beside the lanes drop what is oldest.
+func TestWhatIsBesideTheLanesIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(c *Config) { c.MaxBytes = 1 << 20 })
+	l := s.Lane("logs")
+	put(t, l, "x")
+	e, _ := l.TryNext()
+	for i := range 200 {
+		s.Refused("logs", e, fmt.Sprint("number ", i, strings.Repeat(" and so on", 30)))
+		if err := s.DeadLetters().Put(AsideFile{fmt.Sprintf("%03d.otlp", i), make([]byte, 3000)}, AsideFile{fmt.Sprintf("%03d.json", i), []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DeadLetters().Put(AsideFile{"large", make([]byte, 1<<20)}); !errors.Is(err, errTooLarge) {
+		t.Errorf("got %v", err)
+	}
+	size := func(parts ...string) (n int64) {
+		err := filepath.Walk(filepath.Join(append([]string{dir}, parts...)...), func(_ string, info os.FileInfo, err error) error {
+			if err == nil && !info.IsDir() {
+				n += info.Size()
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	if got := size("deadletter"); got > 64<<10 || got < 50<<10 {
+		t.Errorf("dead letters take %d bytes, cap %d", got, 64<<10)
+	}
+	if got := size("ledger.jsonl") + size("ledger.jsonl.1"); got > 32<<10 || got < 16<<10 {
+		t.Errorf("the ledger takes %d bytes, cap %d", got, 32<<10)
+	}
+	if got := readLedger(t, dir); !strings.HasPrefix(got[len(got)-1].Detail, "number 199 ") {
+		t.Errorf("last line %+v", got[len(got)-1])
+	}
+	if _, err := os.Stat(filepath.Join(dir, "deadletter", "199.otlp")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALinkInPlaceOfALaneIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "logs")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Dir: dir, Lanes: []string{"logs"}}); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is in the log can hold secrets.
+func TestNobodyElseCanRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "wal")
+	s := openStore(t, dir)
+	l := s.Lane("logs")
+	put(t, l, "x")
+	e, _ := l.TryNext()
+	s.Refused("logs", e, "so")
+	if err := s.DeadLetters().Put(AsideFile{"a", []byte("b")}); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %o", path, info.Mode().Perm())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
