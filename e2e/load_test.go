@@ -102,6 +102,19 @@ func text(s string) *common.AnyValue {
 	return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: s}}
 }
 
+// lastError is what the last call that failed was told since forget.
+func (l *load) lastError() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastE
+}
+
+func (l *load) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastE = nil
+}
+
 func (l *load) ackedCount() (n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,76 +8,15 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/spillway-io/spillway/wal/smalldisk"
 )
-
-// onSmallDisk runs the test on a file system of its own: ext4 in a file where the process may
-// mount that, else tmpfs. Without the rights for either the test runs itself again in a user and
-// mount namespace of its own, which has those for tmpfs.
-func onSmallDisk(t *testing.T, mib int, test func(t *testing.T, disk string)) {
-	t.Helper()
-	dir := t.TempDir()
-	image := filepath.Join(t.TempDir(), "image")
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, int64(mib)<<20); err != nil {
-		t.Fatal(err)
-	}
-	kind := "ext4"
-	if _, err := exec.Command("sh", "-c", fmt.Sprintf("mkfs.ext4 -q -m 0 %s && mount -o loop %s %s", image, image, dir)).CombinedOutput(); err != nil {
-		kind = "tmpfs"
-		out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "none", dir).CombinedOutput()
-		if err != nil && os.Getenv("SPILLWAY_OWN_NAMESPACE") == "" {
-			again := exec.Command("unshare", "--map-root-user", "--mount", os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-			again.Env = append(os.Environ(), "SPILLWAY_OWN_NAMESPACE=1")
-			if out, err := again.CombinedOutput(); err != nil {
-				t.Fatalf("in a namespace of its own: %v: %s", err, out)
-			}
-			return
-		}
-		if err != nil {
-			t.Fatalf("mount: %v: %s: run as root, or allow user namespaces", err, out)
-		}
-	}
-	t.Logf("on %s", kind)
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	test(t, dir)
-}
-
-// fill writes until the disk has no block left, and returns how to undo it.
-func fill(t *testing.T, dir string) (empty func()) {
-	t.Helper()
-	name := filepath.Join(dir, "somebody-elses")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for block := make([]byte, 1<<20); len(block) > 0; {
-		if _, err := f.Write(block); err != nil {
-			if !errors.Is(err, syscall.ENOSPC) {
-				t.Fatal(err)
-			}
-			block = block[:len(block)/2]
-		}
-	}
-	return func() {
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 func readLedger(t *testing.T, dir string) (losses []Loss) {
 	t.Helper()
@@ -99,7 +38,7 @@ func readLedger(t *testing.T, dir string) (losses []Loss) {
 // delivered, delivered generations are removed, a loss can be written down, and when there is
 // room again the log goes on by itself.
 func TestPromise4_OnADiskThatIsFullToTheLastBlock(t *testing.T) {
-	onSmallDisk(t, 64, fullToTheLastBlock)
+	smalldisk.On(t, 64, fullToTheLastBlock)
 }
 
 func fullToTheLastBlock(t *testing.T, disk string) {
@@ -111,7 +50,7 @@ func fullToTheLastBlock(t *testing.T, disk string) {
 	for range 10 {
 		put(t, l, record)
 	}
-	empty := fill(t, disk)
+	empty := smalldisk.Fill(t, disk)
 	if err := l.Append(t.Context(), Record{Items: 1, Data: []byte(record)}); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v, want ErrFull", err)
 	}
@@ -144,7 +83,7 @@ func fullToTheLastBlock(t *testing.T, disk string) {
 }
 
 // Opening on a full disk does not fail: the agent starts, says so, and delivers.
-func TestPromise5_OpenOnAFullDisk(t *testing.T) { onSmallDisk(t, 32, openOnAFullDisk) }
+func TestPromise5_OpenOnAFullDisk(t *testing.T) { smalldisk.On(t, 32, openOnAFullDisk) }
 
 func openOnAFullDisk(t *testing.T, disk string) {
 	dir := filepath.Join(disk, "wal")
@@ -154,7 +93,7 @@ func openOnAFullDisk(t *testing.T, disk string) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	empty := fill(t, disk)
+	empty := smalldisk.Fill(t, disk)
 	s = openStore(t, dir, open)
 	want(t, drain(t, s.Lane("logs"), false), "kept")
 	empty()
@@ -446,5 +385,88 @@ func TestNobodyElseCanRead(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// Overflow: what is only in memory when the disk is full stays there, is delivered from there,
+// counts against the cap, and is written when there is room again.
+func TestPromise4_SpillOnAFullDisk(t *testing.T) { smalldisk.On(t, 64, spillOnAFullDisk) }
+
+func spillOnAFullDisk(t *testing.T, disk string) {
+	dir := filepath.Join(disk, "wal")
+	open := func(c *Config) {
+		c.MaxBytes, c.MinFreeBytes, c.GenerationBytes = 8<<20, 1<<20, 256<<10
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	s := openStore(t, dir, open)
+	l := s.Lane("logs")
+	data := func(i int) []byte { return append(fmt.Append(nil, "record ", i, " "), make([]byte, 500<<10)...) }
+	number := func(record string) string { return strings.SplitN(record, " ", 3)[1] }
+	for i := range 6 {
+		if err := l.Defer(Record{Items: 1, Data: data(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty := smalldisk.Fill(t, disk)
+	l.Spill()
+	for l.Stats().Failures == 0 { // the committer is at it
+		runtime.Gosched()
+	}
+	e, err := l.TryNext()
+	if err != nil || number(string(e.Data)) != "0" {
+		t.Fatalf("%v, %v", e, err)
+	}
+	l.Ack(e)
+	if got := l.Stats(); got.Held != 5 || got.Lost != 0 {
+		t.Errorf("stats %+v", got)
+	}
+	refused := 0
+	for i := 6; i < 100 && refused == 0; i++ {
+		if err := l.Defer(Record{Items: 1, Data: data(i)}); errors.Is(err, ErrFull) {
+			refused = i
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if refused == 0 || refused > 20 {
+		t.Errorf("took %d records of 500 KiB into 8 MiB on a full disk", refused)
+	}
+	empty()
+	if err := s.Close(); err != nil { // spills first
+		t.Error(err)
+	}
+	got := drain(t, openStore(t, dir, open).Lane("logs"), false)
+	for i, r := range got {
+		if number(r) != fmt.Sprint(i+1) {
+			t.Errorf("place %d: record %s", i, number(r))
+		}
+	}
+	if len(got) != refused-1 {
+		t.Errorf("%d came back, want %d", len(got), refused-1)
+	}
+}
+
+// Stopping on a disk that stays full says how much is only in memory, and what is delivered
+// before the end is not lost.
+func TestPromise4_StopOnAFullDisk(t *testing.T) { smalldisk.On(t, 64, stopOnAFullDisk) }
+
+func stopOnAFullDisk(t *testing.T, disk string) {
+	dir := filepath.Join(disk, "wal")
+	s := openStore(t, dir, func(c *Config) { c.MaxBytes, c.MinFreeBytes = 8<<20, 1<<20 })
+	l := s.Lane("logs")
+	for range 3 {
+		if err := l.Defer(Record{Items: 1, Data: make([]byte, 700<<10)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	smalldisk.Fill(t, disk)
+	if err := s.CloseWrite(); err == nil || !strings.Contains(err.Error(), "only in memory") && !strings.Contains(err.Error(), "held in memory") {
+		t.Errorf("said %v", err)
+	}
+	if got := drain(t, l, true); len(got) != 3 {
+		t.Errorf("%d of 3 could still be delivered", len(got))
+	}
+	if st := l.Stats(); st.Held != 0 || st.Acked != 3 {
+		t.Errorf("stats %+v", st)
 	}
 }
