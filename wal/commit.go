@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"syscall"
@@ -16,15 +17,16 @@ type group struct {
 	metas   [][]byte   // of deferred entries that were delivered unwritten
 	bytes   int64      // charged to the budget
 	size    int64      // in the file; known once it is encoded
+	closing bool       // taken after intake had ended
 
 	firstSeq, firstItems uint64 // of the appended records; their numbers are never given out again
-	items                uint64
 }
 
 func (g *group) empty() bool { return len(g.entries)+len(g.calls)+len(g.metas) == 0 }
 
 // frameBuffer holds the encoded frames of one group; it is reused.
 type frameBuffer struct {
+	tag   uint32
 	bytes []byte
 	ends  []int
 	list  [][]byte
@@ -33,6 +35,7 @@ type frameBuffer struct {
 func (b *frameBuffer) reset() { b.bytes, b.ends, b.list = b.bytes[:0], b.ends[:0], b.list[:0] }
 
 func (b *frameBuffer) add(f frame, crc uint32) {
+	f.tag = b.tag
 	b.bytes = appendFrame(b.bytes, f, crc)
 	b.ends = append(b.ends, len(b.bytes))
 }
@@ -70,6 +73,7 @@ func (l *Log) commitLoop() {
 		case <-l.wake:
 		case <-tick.C:
 			withMetas = true
+			l.tryAgain()
 		case s := <-l.synced:
 			l.finish(s)
 		}
@@ -94,6 +98,9 @@ func (l *Log) endWriting() {
 		l.out.Close() // everything acknowledged is synced; nothing depends on it
 	}
 	l.discardBlank()
+	if err := l.cutBack(); err != nil {
+		l.store.log.Error("what was refused may come back after a restart", "lane", l.name, "err", err)
+	}
 }
 
 // unsynced is how many bytes are written and not known to be durable.
@@ -107,9 +114,9 @@ func (l *Log) unsynced() (n int64) {
 // take removes the next group from what waits, and gives its records their numbers.
 // last says that nothing can follow.
 func (l *Log) take(withMetas bool) (g *group, last bool) {
-	g = new(group)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	g = &group{closing: l.closed}
 	if l.spill {
 		for _, e := range l.deferred {
 			if e.gen == nil && !e.acked && !e.taken {
@@ -147,10 +154,9 @@ func (l *Log) numberLocked(g *group) {
 	for _, p := range g.calls {
 		l.nextSeq += uint64(len(p.recs))
 		for _, r := range p.recs {
-			g.items += uint64(r.Items)
+			l.cumItems += uint64(r.Items)
 		}
 	}
-	l.cumItems += g.items
 }
 
 // commit writes g; its callers are answered once it is synced.
@@ -251,18 +257,23 @@ func (l *Log) succeed(groups []*group) {
 	signal(l.readable)
 }
 
-// giveUp tells the callers no and returns their budget. Their numbers stay unused, for a torn
-// frame may carry them; the header of the next generation tells the reader that their items
-// are not missing. Deferred entries stay in memory and are tried again at the next spill.
+// giveUp tells the callers no and returns their budget, after what was written of their records
+// is off the disk, as far as the disk lets us. Their numbers stay unused. Deferred entries stay
+// in memory and are tried again at the next spill.
 func (l *Log) giveUp(groups []*group, err error) {
+	if cut := l.cutBack(); cut != nil {
+		err = fmt.Errorf("%w; what was written may come back if this process dies before the disk works again: %w", err, cut)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.spill = false
+	l.spill = l.closed && !groups[len(groups)-1].closing // what was under way when intake ended is tried once more
 	for _, g := range slices.Backward(groups) {
 		for _, e := range g.entries {
 			e.taken = false
 		}
-		l.metaDue = append(g.metas, l.metaDue...)
+		if !l.closed { // else nobody would write them, and taking them again would never end
+			l.metaDue = append(g.metas, l.metaDue...)
+		}
 		for _, p := range g.calls {
 			l.store.budget.give(l.name, p.bytes)
 			p.answer(err)
@@ -271,8 +282,7 @@ func (l *Log) giveUp(groups []*group, err error) {
 	l.store.log.Error("log cannot be written, senders are told to wait", "lane", l.name, "err", err)
 }
 
-// failed ends the generation being written at its committed end. Its handle is not asked
-// for anything again, not even to close: tidwall's Close would sync what failed.
+// failed ends the generation being written at its committed end. Nothing is written to it again.
 func (l *Log) failed(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -280,10 +290,58 @@ func (l *Log) failed(err error) {
 	if l.out == nil {
 		return
 	}
+	go l.out.Close() // this may sync once more: what that says is of no interest
 	l.out = nil
 	g := l.gens[len(l.gens)-1]
-	g.sealed = true
+	g.sealed, g.ragged = true, true
 	l.store.log.Warn("write to the log failed, going on in a new file", "lane", l.name, "generation", g.num, "committed_end", g.end, "err", err)
+}
+
+// cutBack shortens what a failure ended to its committed end, so that a restart does not take
+// for durable what its callers were refused. A durable header of a later generation, which
+// states that end, does the same.
+func (l *Log) cutBack() error {
+	l.mu.Lock()
+	var ragged []*generation
+	for _, g := range l.gens {
+		if g.ragged {
+			ragged = append(ragged, g)
+		}
+	}
+	l.mu.Unlock()
+	var errs []error
+	for _, g := range ragged {
+		if err := l.truncate(g); err != nil {
+			errs = append(errs, fmt.Errorf("cut generation %d back to %d: %w", g.num, g.end, err))
+			continue
+		}
+		l.mu.Lock()
+		g.ragged = false
+		l.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// truncate uses a handle of its own: the appender's is not asked for anything again.
+func (l *Log) truncate(g *generation) error {
+	f, err := l.store.fs.OpenFile("cut", g.file(), os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(g.end), f.Sync(), f.Close())
+}
+
+// tryAgain does what failed earlier and is not asked for by anybody.
+func (l *Log) tryAgain() {
+	if err := l.cutBack(); err != nil {
+		l.store.log.Warn("what was refused may come back after a restart", "lane", l.name, "err", err)
+	}
+	l.mu.Lock()
+	blocked := l.blocked
+	l.mu.Unlock()
+	if blocked {
+		signal(l.readable)
+	}
 }
 
 // roll begins a generation for g when there is none or the newest is long enough.
@@ -301,34 +359,43 @@ func (l *Log) roll(g *group) error {
 
 // write puts g into the newest generation.
 func (l *Log) write(g *group) error {
-	l.encode(g)
+	inFile := l.encode(g)
 	if err := l.out.Append(l.frames.slices()); err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
 	l.end += g.size
+	l.inFile = inFile
 	return nil
 }
 
-// encode lays the group's frames into l.frames. A retry encodes the same numbers again.
-func (l *Log) encode(g *group) {
+// encode lays the group's frames into l.frames and returns how many items the file holds with
+// them. A retry encodes the same numbers again.
+func (l *Log) encode(g *group) (inFile uint64) {
 	l.frames.reset()
+	inFile = l.inFile
+	add := func(f frame, crc uint32) {
+		inFile += uint64(f.items)
+		f.typ, f.inFile = frameRecord, inFile
+		l.frames.add(f, crc)
+	}
 	for _, e := range g.entries {
-		l.frames.add(frame{typ: frameRecord, seq: e.Seq, cumItems: e.CumItems, accepted: e.Accepted, items: uint32(e.Items), meta: e.Meta, data: e.Data},
-			payloadCRC(e.Meta, e.Data))
+		e.inFile = inFile + uint64(e.Items)
+		add(frame{seq: e.Seq, cumItems: e.CumItems, accepted: e.Accepted, items: uint32(e.Items), meta: e.Meta, data: e.Data}, payloadCRC(e.Meta, e.Data))
 	}
 	seq, items := g.firstSeq, g.firstItems
 	for _, p := range g.calls {
 		for i, r := range p.recs {
 			items += uint64(r.Items)
-			l.frames.add(frame{typ: frameRecord, seq: seq, cumItems: items, accepted: r.Accepted, items: uint32(r.Items), meta: r.Meta, data: r.Data}, p.crcs[i])
+			add(frame{seq: seq, cumItems: items, accepted: r.Accepted, items: uint32(r.Items), meta: r.Meta, data: r.Data}, p.crcs[i])
 			seq++
 		}
 	}
 	for _, m := range g.metas {
-		l.frames.add(frame{typ: frameRecord, seq: seq, cumItems: items, accepted: time.Now().UnixNano(), meta: m}, payloadCRC(m, nil))
+		add(frame{seq: seq, cumItems: items, accepted: time.Now().UnixNano(), meta: m}, payloadCRC(m, nil))
 		seq++
 	}
 	g.size = l.frames.size()
+	return inFile
 }
 
 // publish shows the group to the reader.
@@ -388,7 +455,8 @@ func (l *Log) spilledLocked(e *Entry, gen *generation, end int64) {
 		gen.inFlight++
 	}
 	if e.out {
-		l.rd.skip[e.Seq] = true
+		gen.handed += uint64(e.Items)
+		l.rd.skip[e.Seq] = e
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 const (
 	frameMagic   = "SPWF"
 	frameVersion = 1
-	frameHeader  = 52
+	frameHeader  = 64
 	// maxFrame bounds what a length on disk may claim.
 	maxFrame = MaxRecord + frameHeader
 )
@@ -35,8 +35,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type frame struct {
 	typ      frameType
 	seq      uint64
-	cumItems uint64
+	cumItems uint64 // items of the stream up to and including this record, as they were numbered
+	inFile   uint64 // items in this file up to and including this record, as they were written
 	accepted int64
+	tag      uint32 // of the file it was written to
 	items    uint32
 	meta     []byte
 	data     []byte
@@ -54,7 +56,9 @@ func appendFrame(dst []byte, f frame, crc uint32) []byte {
 	dst = append(dst, frameVersion, byte(f.typ), 0, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, f.seq)
 	dst = binary.LittleEndian.AppendUint64(dst, f.cumItems)
+	dst = binary.LittleEndian.AppendUint64(dst, f.inFile)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(f.accepted))
+	dst = binary.LittleEndian.AppendUint32(dst, f.tag)
 	dst = binary.LittleEndian.AppendUint32(dst, f.items)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(f.meta)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(f.data)))
@@ -67,52 +71,68 @@ func appendFrame(dst []byte, f frame, crc uint32) []byte {
 var (
 	errShort = errors.New("cut off")
 	errFrame = errors.New("not a frame")
+	// errNewer is a frame that is whole and that this version cannot read.
+	errNewer = errors.New("written by a newer spillway")
 )
 
 // parseEntry reads one entry, length prefix and frame, at the start of b.
-// errShort says that b ends inside it; any other error that it is damaged.
+// errShort says that b ends inside it; any other error that it is damaged, or newer than this
+// code: then f has no meta and no data. n is its length where that is certain even so, else 0.
 func parseEntry(b []byte) (f frame, n int, err error) {
-	size, k := binary.Uvarint(b)
-	switch {
-	case k == 0:
-		return f, 0, errShort
-	case k < 0 || size < frameHeader || size > maxFrame:
-		return f, 0, fmt.Errorf("length %d: %w", size, errFrame)
+	k, size, err := parseHeader(b)
+	if err != nil {
+		return f, 0, err
 	}
-	if len(b) < k+frameHeader {
-		return f, 0, errShort
-	}
-	h := b[k : k+frameHeader]
-	if string(h[:4]) != frameMagic {
-		return f, 0, fmt.Errorf("magic %x: %w", h[:4], errFrame)
-	}
-	if got, want := crc32.Checksum(h[:48], castagnoli), binary.LittleEndian.Uint32(h[48:]); got != want {
-		return f, 0, fmt.Errorf("header checksum: %w", errFrame)
-	}
-	if h[4] != frameVersion || h[6] != 0 || h[7] != 0 {
-		return f, 0, fmt.Errorf("version %d, codec %d, flags %d: written by a newer spillway: %w", h[4], h[6], h[7], errFrame)
-	}
-	metaLen, dataLen := int(binary.LittleEndian.Uint32(h[36:])), int(binary.LittleEndian.Uint32(h[40:]))
-	if uint64(frameHeader+metaLen+dataLen) != size {
-		return f, 0, fmt.Errorf("lengths disagree: %w", errFrame)
-	}
-	n = k + int(size)
+	n = k + size
 	if len(b) < n {
 		return f, 0, errShort
 	}
-	payload := b[k+frameHeader : n]
-	if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(h[44:]) {
+	h, payload := b[k:k+frameHeader], b[k+frameHeader:n]
+	if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(h[56:]) {
 		return f, n, fmt.Errorf("payload checksum: %w", errFrame)
 	}
-	return frame{
+	f = frame{
 		typ:      frameType(h[5]),
 		seq:      binary.LittleEndian.Uint64(h[8:]),
 		cumItems: binary.LittleEndian.Uint64(h[16:]),
-		accepted: int64(binary.LittleEndian.Uint64(h[24:])),
-		items:    binary.LittleEndian.Uint32(h[32:]),
-		meta:     payload[:metaLen:metaLen],
-		data:     payload[metaLen:],
-	}, n, nil
+		inFile:   binary.LittleEndian.Uint64(h[24:]),
+		accepted: int64(binary.LittleEndian.Uint64(h[32:])),
+		tag:      binary.LittleEndian.Uint32(h[40:]),
+		items:    binary.LittleEndian.Uint32(h[44:]),
+	}
+	if h[4] != frameVersion || h[6] != 0 || h[7] != 0 || f.typ < frameGeneration || f.typ > frameRecord {
+		return f, n, fmt.Errorf("version %d, type %d, codec %d, flags %d: %w", h[4], f.typ, h[6], h[7], errNewer)
+	}
+	metaLen := binary.LittleEndian.Uint32(h[48:])
+	f.meta, f.data = payload[:metaLen:metaLen], payload[metaLen:]
+	return f, n, nil
+}
+
+// parseHeader checks a length prefix and the frame header behind it, and returns the length
+// of the prefix and of the frame. The header looks the same in every version.
+func parseHeader(b []byte) (k, size int, err error) {
+	length, k := binary.Uvarint(b)
+	switch {
+	case k == 0:
+		return 0, 0, errShort
+	case k < 0 || length < frameHeader || length > maxFrame:
+		return 0, 0, fmt.Errorf("length %d: %w", length, errFrame)
+	}
+	if len(b) < k+frameHeader {
+		return 0, 0, errShort
+	}
+	h := b[k : k+frameHeader]
+	if string(h[:4]) != frameMagic {
+		return 0, 0, fmt.Errorf("magic %x: %w", h[:4], errFrame)
+	}
+	if crc32.Checksum(h[:60], castagnoli) != binary.LittleEndian.Uint32(h[60:]) {
+		return 0, 0, fmt.Errorf("header checksum: %w", errFrame)
+	}
+	metaLen, dataLen := uint64(binary.LittleEndian.Uint32(h[48:])), uint64(binary.LittleEndian.Uint32(h[52:]))
+	if frameHeader+metaLen+dataLen != length {
+		return 0, 0, fmt.Errorf("lengths disagree: %w", errFrame)
+	}
+	return k, int(length), nil
 }
 
 // entrySize is what a frame takes in the file, its length prefix included.
@@ -129,29 +149,36 @@ func uvarintLen(v uint64) int {
 	return n
 }
 
-// resync finds where the next intact entry begins in b[1:], or returns len(b) less the
-// few bytes that could still be the beginning of one. A frame is preceded by its length,
-// so the magic is looked for and the length tried backwards from it.
+// resync finds where the next entry with an intact header begins in b[1:], or returns how
+// many bytes at the front of b cannot be the beginning of one: at least one. A frame is
+// preceded by its length, so the magic is looked for and the length tried backwards from it.
 func resync(b []byte) int {
-	for from := 1; ; {
-		i := bytes.Index(b[from:], []byte(frameMagic))
+	const reach = binary.MaxVarintLen32 // of a length before its magic
+	for from := 1; ; from++ {
+		i := bytes.Index(b[min(from, len(b)):], []byte(frameMagic))
 		if i < 0 {
-			return max(1, len(b)-len(frameMagic)-binary.MaxVarintLen32)
+			return max(1, len(b)-reach-len(frameMagic)+1)
 		}
-		at := from + i
-		for k := 1; k <= binary.MaxVarintLen32 && at-k >= 1; k++ {
-			if _, _, err := parseEntry(b[at-k:]); err == nil || errors.Is(err, errShort) {
-				if size, n := binary.Uvarint(b[at-k:]); n == k && size >= frameHeader && size <= maxFrame {
-					return at - k
-				}
+		from += i
+		if len(b) < from+frameHeader {
+			return max(1, from-reach) // not enough of it is here to judge
+		}
+		for k := 1; k <= min(reach, from-1); k++ {
+			if n, _, err := parseHeader(b[from-k:]); err == nil && n == k {
+				return from - k
 			}
 		}
-		from = at + 1
 	}
 }
 
 // A Key names a stream: 128 random bits, minted at every open of a log.
 type Key [16]byte
+
+// fileTag binds a frame to its file. Whoever has data logged does not know the stream, so data
+// that looks like a frame does not have it, nor has a frame of another file.
+func fileTag(stream Key, gen uint64) uint32 {
+	return crc32.Update(crc32.Checksum(stream[:], castagnoli), castagnoli, binary.LittleEndian.AppendUint64(nil, gen))
+}
 
 // A sealed generation, as a later header states it: nothing beyond end is to be trusted.
 type ending struct {
@@ -159,13 +186,18 @@ type ending struct {
 	end     int64
 	records uint64
 	items   uint64
+	stream  Key
 }
+
+// endingSize is what an ending takes in a header.
+const endingSize = 48
 
 // genHeader is the payload of a generation's first frame.
 type genHeader struct {
 	stream Key
 	lane   string
-	ends   []ending // generations that ended since the last header that is on disk
+	ends   []ending // every earlier generation that still exists
+	num    uint64   // the frame's seq
 }
 
 func (h genHeader) append(dst []byte) []byte {
@@ -178,6 +210,7 @@ func (h genHeader) append(dst []byte) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(e.end))
 		dst = binary.LittleEndian.AppendUint64(dst, e.records)
 		dst = binary.LittleEndian.AppendUint64(dst, e.items)
+		dst = append(dst, e.stream[:]...)
 	}
 	return dst
 }
@@ -193,15 +226,16 @@ func parseGenHeader(b []byte) (h genHeader, err error) {
 	b = b[17+n:]
 	count := int(binary.LittleEndian.Uint32(b))
 	b = b[4:]
-	if len(b) != count*32 {
+	if len(b) != count*endingSize {
 		return h, bad
 	}
-	for ; len(b) > 0; b = b[32:] {
+	for ; len(b) > 0; b = b[endingSize:] {
 		h.ends = append(h.ends, ending{
 			gen:     binary.LittleEndian.Uint64(b),
 			end:     int64(binary.LittleEndian.Uint64(b[8:])),
 			records: binary.LittleEndian.Uint64(b[16:]),
 			items:   binary.LittleEndian.Uint64(b[24:]),
+			stream:  Key(b[32:]),
 		})
 	}
 	return h, nil

@@ -37,12 +37,13 @@ type File interface {
 	io.ReaderAt
 	io.Writer
 	Sync() error
+	Truncate(size int64) error
 	Stat() (os.FileInfo, error)
 	Close() error
 }
 
 // An Appender writes entries to the end of one generation file.
-// After an error it is not used again.
+// After an error it is closed, and nothing else.
 type Appender interface {
 	// Append writes the entries, each with its length in front; it does not sync. Nothing is kept of them.
 	Append(entries [][]byte) error

@@ -13,20 +13,25 @@ type generation struct {
 	num    uint64
 	dir    string
 	stream Key
+	tag    uint32 // of its frames
 
 	// Guarded by Log.mu.
-	head     int64  // length of header and snapshot
-	end      int64  // committed: nothing beyond it is read; 0: not even the header
-	records  uint64 // committed
-	items    uint64 // committed
-	charged  int64  // bytes in the budget
-	sealed   bool   // end is final
-	drained  bool   // the reader has passed its end
-	gone     bool   // evicted
-	inFlight int    // handed out and not acknowledged
-	ackedTo  int64  // everything before this offset is acknowledged
-	ackedIt  uint64 // items before ackedTo
-	oldest   int64  // accept time of its first record, unix ns; 0 when not known
+	head     int64    // length of header and snapshot
+	end      int64    // committed: nothing beyond it is read; 0: not even the header
+	records  uint64   // committed
+	items    uint64   // committed
+	charged  int64    // bytes in the budget
+	sealed   bool     // end is final
+	ragged   bool     // bytes may lie beyond end that nobody may take for durable
+	drained  bool     // the reader has passed its end
+	gone     bool     // evicted
+	keep     bool     // holds what this process could not read: it is moved to quarantine/, not removed
+	inFlight int      // handed out and not acknowledged
+	handed   uint64   // items that the reader will not bring any more: handed out, or booked as lost
+	read     []*Entry // read and not known to be acknowledged, in the order of the file
+	ackedTo  int64    // everything before this offset is acknowledged
+	ackedIt  uint64   // items before ackedTo
+	oldest   int64    // accept time of its first record, unix ns; 0 when not known
 }
 
 func (g *generation) file() string { return filepath.Join(g.dir, segmentName) }
@@ -59,7 +64,7 @@ func (l *Log) prepare() {
 	}()
 }
 
-// create fsyncs both directories, so that the names are there before anything is put behind them.
+// create fsyncs the directories, so that the names are there before anything is put behind them.
 func (l *Log) create(dir string) (Appender, error) {
 	fs := l.store.fs
 	if err := fs.MkdirAll("generation", dir); err != nil {
@@ -70,9 +75,14 @@ func (l *Log) create(dir string) (Appender, error) {
 		return nil, err
 	}
 	if err := fs.SyncDir("generation", dir); err != nil {
-		return nil, err
+		return out, err
 	}
-	return out, fs.SyncDir("lane", l.dir)
+	if err := fs.SyncDir("lane", l.dir); err != nil || l.laneSynced {
+		return out, err
+	}
+	err = fs.SyncDir("lane", l.store.cfg.Dir)
+	l.laneSynced = err == nil
+	return out, err
 }
 
 // discardBlank removes what was prepared and not used.
@@ -82,10 +92,7 @@ func (l *Log) discardBlank() {
 	}
 	b := <-l.blanks
 	l.preparing = false
-	if b.out != nil {
-		b.out.Close()
-	}
-	if err := l.store.fs.RemoveAll("undo", b.dir); err != nil {
+	if err := l.undo(b); err != nil {
 		l.store.log.Warn("unused generation stays, the next start removes it", "lane", l.name, "generation", b.num, "err", err)
 	}
 }
@@ -109,19 +116,27 @@ func (l *Log) begin(items uint64) error {
 		size, b.err = l.head(b, items)
 	}
 	if b.err != nil {
-		return errors.Join(fmt.Errorf("begin generation %d: %w", b.num, b.err), l.store.fs.RemoveAll("undo", b.dir))
+		return errors.Join(fmt.Errorf("begin generation %d: %w", b.num, b.err), l.undo(b))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.out, l.end = b.out, size
+	l.out, l.end, l.inFile, l.frames.tag = b.out, size, 0, fileTag(l.stream, b.num)
 	l.store.budget.force(l.name, size)
-	l.gens = append(l.gens, &generation{num: b.num, dir: b.dir, stream: l.stream, head: size, charged: size})
+	l.gens = append(l.gens, &generation{num: b.num, dir: b.dir, stream: l.stream, tag: l.frames.tag, head: size, charged: size})
 	return nil
+}
+
+// undo removes a generation that nothing was put into.
+func (l *Log) undo(b blank) error {
+	if b.out != nil {
+		b.out.Close() // the file goes
+	}
+	return l.store.fs.RemoveAll("undo", b.dir)
 }
 
 // head writes the header and the snapshot, and returns their length.
 func (l *Log) head(to blank, items uint64) (int64, error) {
-	var b frameBuffer
+	b := frameBuffer{tag: fileTag(l.stream, to.num)}
 	now := time.Now().UnixNano()
 	header := genHeader{stream: l.stream, lane: l.name, ends: l.endings()}.append(nil)
 	b.add(frame{typ: frameGeneration, seq: to.num, cumItems: items, accepted: now, data: header}, payloadCRC(nil, header))
@@ -155,8 +170,9 @@ func (l *Log) committedLocked(n int64) {
 		gen.end = gen.head
 	}
 	gen.end += n
-	if first { // what it made superfluous may go now
+	if first { // its header states where the older ones end, and what it made superfluous may go now
 		for _, g := range slices.Clone(l.gens) {
+			g.ragged = false
 			l.collectLocked(g)
 		}
 	}
@@ -168,7 +184,7 @@ func (l *Log) endings() (ends []ending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, g := range l.gens {
-		ends = append(ends, ending{gen: g.num, end: g.end, records: g.records, items: g.items})
+		ends = append(ends, ending{gen: g.num, end: g.end, records: g.records, items: g.items, stream: g.stream})
 	}
 	return ends
 }

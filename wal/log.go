@@ -81,16 +81,17 @@ type Log struct {
 	stats       Stats
 
 	// Only the committer uses these.
-	out       Appender
-	end       int64         // of the newest generation as written
-	inFile    uint64        // items in it as written
-	written   []*group      // beyond its committed end, oldest first
-	toSync    chan Appender // to syncLoop: one for each group written
-	synced    chan synced   // from it
-	nextGen   uint64
-	blanks    chan blank
-	preparing bool // a blank is in blanks, or will be
-	frames    frameBuffer
+	out        Appender
+	end        int64         // of the newest generation as written
+	inFile     uint64        // items in it as written
+	written    []*group      // beyond its committed end, oldest first
+	toSync     chan Appender // to syncLoop: one for each group written
+	synced     chan synced   // from it
+	nextGen    uint64
+	blanks     chan blank
+	preparing  bool // a blank is in blanks, or will be
+	laneSynced bool // the lane's own name is durable; only create uses it
+	frames     frameBuffer
 
 	rd reader // only the reader uses it; rd.skip is guarded by mu
 }

@@ -19,9 +19,9 @@ type reader struct {
 	at   int64  // file offset of buf[0]
 	buf  []byte // read and not yet parsed
 	room []byte // backs buf
-	last uint64 // CumItems of the last good record of the generation's stream
+	last uint64 // items of the file up to and including the last good record
 	bad  *damage
-	skip map[uint64]bool // seqs that were handed out from memory before they were written
+	skip map[uint64]*Entry // by seq: handed out from memory before they were written
 }
 
 // A damage is a run of bytes that could not be read as frames.
@@ -29,6 +29,7 @@ type damage struct {
 	from  int64
 	bytes []byte // the first of them, for quarantine/
 	err   error
+	newer bool // a newer version's frames are among them
 }
 
 func (r *reader) close() {
@@ -57,17 +58,19 @@ func (l *Log) Next(ctx context.Context) (*Entry, error) {
 
 // TryNext is Next without the wait: nil, nil says that there is nothing now.
 func (l *Log) TryNext() (*Entry, error) {
+	l.moveAside()
 	for {
 		ended := l.committerDone() // asked first: nothing is published after it
 		gen, end, more := l.position()
 		if gen != nil {
 			e, err := l.read(gen, end)
 			switch {
-			case err != nil:
-				if !l.abandon(gen, end, err) {
-					return nil, nil // tried again with the next record
-				}
+			case err != nil && l.abandon(gen, end, err):
 				continue
+			case err != nil && ended:
+				return nil, fmt.Errorf("wal: lane %s: generation %d is left for the next start: %w", l.name, gen.num, err)
+			case err != nil:
+				return nil, nil // tried again in a moment
 			case e != nil && !l.handOut(e):
 				continue
 			case e != nil && e.Items == 0 && len(e.Data) == 0:
@@ -119,14 +122,14 @@ func (l *Log) position() (gen *generation, end int64, more bool) {
 
 func (l *Log) openGeneration(gen *generation) error {
 	l.rd.close()
-	f, err := l.store.fs.OpenFile("read", gen.file(), os.O_RDONLY)
+	f, err := openTwice(l.store.fs, "read", gen.file(), os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	l.rd.gen, l.rd.file, l.rd.at, l.rd.buf, l.rd.last, l.rd.bad = gen, f, 0, nil, 0, nil
 	if gen.stream != l.stream {
 		l.mu.Lock()
-		l.rd.at = gen.ackedTo // of an earlier process: what it had acknowledged is not handed out again
+		l.rd.at, l.rd.last = gen.ackedTo, gen.ackedIt // of an earlier process: what it had acknowledged is not handed out again
 		l.mu.Unlock()
 	}
 	return nil
@@ -137,27 +140,33 @@ func (l *Log) parse(gen *generation, end int64) (*Entry, error) {
 	r := &l.rd
 	for {
 		f, n, err := parseEntry(r.buf)
+		if err == nil && f.tag != gen.tag {
+			err = errTag
+		}
 		switch {
 		case err == nil:
+			from := r.at
 			r.step(n)
 			if f.typ != frameRecord {
-				if f.typ == frameGeneration {
-					r.last = f.cumItems
-				}
 				continue
 			}
-			l.mend(gen, f)
-			r.last = f.cumItems
+			l.mend(gen, f.inFile-uint64(f.items), from)
+			r.last = f.inFile
 			return &Entry{Stream: gen.stream, Seq: f.seq, Items: int(f.items), CumItems: f.cumItems, Accepted: f.accepted,
-				Meta: f.meta, Data: f.data, gen: gen, end: r.at, size: int64(n)}, nil
+				Meta: f.meta, Data: f.data, gen: gen, end: r.at, inFile: f.inFile, size: int64(n)}, nil
 		case errors.Is(err, errShort) && r.at+int64(len(r.buf)) < end:
-			if err := r.fill(end); err != nil {
+			if err := r.fill(end); errors.Is(err, io.EOF) {
+				r.stepOver(len(r.buf), fmt.Errorf("the file ends at %d, before its stated end: %w", r.at+int64(len(r.buf)), err))
+				r.at = end
+			} else if err != nil {
 				return nil, err
 			}
 		case len(r.buf) == 0:
 			return nil, nil
+		case n > 0:
+			r.stepOver(n, err)
 		default:
-			l.stepOver(err)
+			r.stepOver(min(resync(r.buf), len(r.buf)), err)
 		}
 	}
 }
@@ -179,6 +188,9 @@ func (r *reader) fill(end int64) error {
 	}
 	have := copy(r.room[:cap(r.room)], r.buf)
 	n, err := r.file.ReadAt(r.room[have:want], r.at+int64(have))
+	if n == 0 && err != nil && err != io.EOF {
+		n, err = r.file.ReadAt(r.room[have:want], r.at+int64(have)) // not every error is there to stay
+	}
 	if n == 0 && err != nil {
 		return fmt.Errorf("read at %d: %w", r.at+int64(have), err)
 	}
@@ -186,13 +198,12 @@ func (r *reader) fill(end int64) error {
 	return nil
 }
 
-// stepOver moves past bytes that are not a frame, to where one may begin.
-func (l *Log) stepOver(err error) {
-	r := &l.rd
+// stepOver moves past n bytes that are not a frame.
+func (r *reader) stepOver(n int, err error) {
 	if r.bad == nil {
 		r.bad = &damage{from: r.at, err: err}
 	}
-	n := min(resync(r.buf), len(r.buf))
+	r.bad.newer = r.bad.newer || errors.Is(err, errNewer)
 	if room := quarantineSample - len(r.bad.bytes); room > 0 {
 		r.bad.bytes = append(r.bad.bytes, r.buf[:min(n, room)]...)
 	}
@@ -206,11 +217,15 @@ func (l *Log) handOut(e *Entry) bool {
 	if e.gen.gone {
 		return false
 	}
-	if e.Stream == l.stream && l.rd.skip[e.Seq] {
+	if was := l.rd.skip[e.Seq]; e.Stream == l.stream && was != nil {
 		delete(l.rd.skip, e.Seq)
+		e.gen.read = append(e.gen.read, was)
+		e.gen.advance()
 		return false
 	}
 	e.gen.inFlight++
+	e.gen.handed += uint64(e.Items)
+	e.gen.read = append(e.gen.read, e)
 	l.flying = append(l.flying, e)
 	return true
 }
@@ -234,7 +249,10 @@ func (l *Log) nextDeferred() *Entry {
 
 // passed notes that the reader is through with gen.
 func (l *Log) passed(gen *generation) {
-	l.mend(gen, frame{})
+	l.mu.Lock()
+	items := gen.items
+	l.mu.Unlock()
+	l.mend(gen, items, l.rd.at)
 	l.rd.close()
 	l.rd.gen = nil
 	l.mu.Lock()
@@ -243,33 +261,37 @@ func (l *Log) passed(gen *generation) {
 	l.mu.Unlock()
 }
 
-// abandon gives up on a generation that cannot be opened or read at all, unless it is still
-// being written: then it is left to be tried again, and false returned.
+// abandon gives up on the rest of a generation that cannot be opened or read. False: it is
+// to be tried again, for it is still being written, or the error is not about the file.
 func (l *Log) abandon(gen *generation, end int64, err error) bool {
-	l.rd.close()
-	l.rd.gen, l.rd.bad = nil, nil
+	at := int64(0)
+	if l.rd.gen == gen {
+		at = l.rd.at
+	}
 	l.mu.Lock()
-	if !gen.sealed {
+	if l.blocked = !gen.gone && (!gen.sealed || passing(err)); l.blocked {
 		l.mu.Unlock()
 		l.store.log.Error("the log cannot be read back, delivery waits", "lane", l.name, "generation", gen.num, "err", err)
 		return false
 	}
-	wasGone := gen.gone
 	gen.drained = true
-	lost := uint64(0)
-	if !wasGone {
-		lost = l.loseLocked(gen.items - min(gen.items, l.readItemsLocked(gen)))
-	}
-	l.mu.Unlock()
-	if wasGone {
+	l.rd.close()
+	l.rd.gen, l.rd.bad = nil, nil
+	if gen.gone {
+		l.mu.Unlock()
 		return true
 	}
-	l.store.lost(Loss{Lane: l.name, Reason: "corrupt", Stream: gen.stream.String(), Items: lost, Bytes: end,
-		Detail: fmt.Sprintf("generation %d cannot be read: %v", gen.num, err)})
-	l.quarantine(gen, nil)
+	left := gen.items - min(gen.items, gen.handed)
+	gen.handed += left
+	lost := l.loseLocked(left)
+	gen.keep = true
+	l.mu.Unlock()
+	l.store.lost(Loss{Lane: l.name, Reason: "corrupt", Stream: gen.stream.String(), Items: lost, Bytes: end - at,
+		Detail: fmt.Sprintf("generation %d cannot be read from %d on: %v; it goes to quarantine", gen.num, at, err)})
 	l.mu.Lock()
 	l.collectLocked(gen)
 	l.mu.Unlock()
+	l.moveAside()
 	return true
 }
 
@@ -294,17 +316,27 @@ func (l *Log) Ack(e *Entry) {
 	}
 	n := 0
 	for n < len(l.flying) && l.flying[n].acked {
-		if f := l.flying[n]; f.gen != nil {
-			f.gen.ackedTo = max(f.gen.ackedTo, f.end)
-			f.gen.ackedIt += uint64(f.Items)
-		}
 		n++
 	}
 	clear(l.flying[:n])
 	l.flying = l.flying[n:]
 	if e.gen != nil {
+		e.gen.advance()
 		l.collectLocked(e.gen)
 	}
+}
+
+// advance moves ackedTo over what is acknowledged without a gap, in the order of the file:
+// records that were handed out from memory lie in it behind others that were handed out later.
+// It needs Log.mu.
+func (g *generation) advance() {
+	n := 0
+	for n < len(g.read) && g.read[n].acked {
+		g.ackedTo, g.ackedIt = g.read[n].end, g.read[n].inFile
+		n++
+	}
+	clear(g.read[:n])
+	g.read = g.read[n:]
 }
 
 // collectLocked puts gen into the garbage when nothing in it is needed any more. The newest
@@ -318,6 +350,11 @@ func (l *Log) collectLocked(gen *generation) {
 	for i, g := range l.gens {
 		if g == gen {
 			l.gens = append(l.gens[:i:i], l.gens[i+1:]...)
+			if gen.keep {
+				l.aside = append(l.aside, gen)
+				signal(l.readable)
+				return
+			}
 			l.garbage = append(l.garbage, gen)
 			signal(l.sweep)
 			return

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -20,37 +21,72 @@ func (l *Log) recover() error {
 		return err
 	}
 	stated := make(map[uint64]ending)
+	headless := make(map[*generation]error)
 	for _, num := range nums {
 		g := &generation{num: num, dir: genDir(l.dir, num), sealed: true}
 		l.nextGen = num + 1
 		h, err := l.readHeader(g)
-		if errors.Is(err, errBlank) {
-			if err := l.store.fs.RemoveAll("undo", g.dir); err != nil {
-				l.store.log.Warn("unused generation cannot be removed", "lane", l.name, "generation", num, "err", err)
-			}
+		if err == nil && (h.num != num || h.lane != l.name) {
+			l.loseUnread(g, fmt.Errorf("it says that it is generation %d of lane %q: %w", h.num, h.lane, errForeign))
 			continue
 		}
 		if err != nil {
-			// Its records may still be good. They get a stream of their own, for theirs is not known.
-			g.stream = newKey()
-			l.store.log.Warn("generation header cannot be read, keeping what follows it", "lane", l.name, "generation", num, "err", err)
-		} else {
-			g.stream = h.stream
+			headless[g] = err
 		}
+		g.stream = h.stream
 		for _, e := range h.ends {
 			stated[e.gen] = e
 		}
 		l.gens = append(l.gens, g)
 	}
-	for i, g := range l.gens {
-		if err := l.settle(g, stated, i == len(l.gens)-1); err != nil {
-			l.store.log.Error("generation cannot be read", "lane", l.name, "generation", g.num, "err", err)
-		}
+	newest := len(l.gens) - 1
+	l.gens = slices.DeleteFunc(l.gens, func(g *generation) bool {
+		e, known := stated[g.num]
+		return !l.identify(g, headless[g], e) || !l.settle(g, e, known, g == l.gens[newest])
+	})
+	for _, g := range l.gens {
 		l.store.budget.force(l.name, g.charged)
 		l.stats.Recovered += g.items
 	}
 	l.forgetDone()
 	return nil
+}
+
+// identify gives g its stream when its header could not be read, and says whether g is to be
+// kept. A header damaged on disk loses no record: a later one may state the stream, and if none
+// does, the records get a stream of their own.
+func (l *Log) identify(g *generation, err error, e ending) bool {
+	switch {
+	case err == nil:
+		g.tag = fileTag(g.stream, g.num)
+		return true
+	case errors.Is(err, errBlank) && e.end == 0:
+		l.removeBlank(g)
+		return false
+	case e.stream != Key{}:
+		g.stream, g.tag = e.stream, fileTag(e.stream, g.num)
+	case errors.Is(err, errFrame) || errors.Is(err, errShort) || errors.Is(err, errNewer):
+		g.stream = newKey()
+	default:
+		l.loseUnread(g, err)
+		return false
+	}
+	l.store.log.Warn("generation header cannot be read, keeping what follows it", "lane", l.name, "generation", g.num, "err", err)
+	return true
+}
+
+// removeBlank removes a generation that was never used, unless somebody put something into it.
+func (l *Log) removeBlank(g *generation) {
+	entries, err := l.store.fs.ReadDir("undo", g.dir)
+	switch {
+	case err == nil && (len(entries) > 1 || len(entries) == 1 && entries[0].Name() != segmentName):
+		err = errForeign
+	case err == nil:
+		err = l.store.fs.RemoveAll("undo", g.dir)
+	}
+	if err != nil {
+		l.store.log.Warn("unused generation stays", "lane", l.name, "generation", g.num, "err", err)
+	}
 }
 
 // list returns the generation numbers in order; anything else in the directory is left alone.
@@ -62,7 +98,7 @@ func (l *Log) list() ([]uint64, error) {
 	var nums []uint64
 	for _, e := range entries {
 		num, err := strconv.ParseUint(e.Name(), 16, 64)
-		if err != nil || len(e.Name()) != 16 || !e.IsDir() {
+		if err != nil || len(e.Name()) != 16 || !e.IsDir() || num > maxGenerations {
 			l.store.log.Warn("not a generation, left alone", "lane", l.name, "name", e.Name())
 			continue
 		}
@@ -72,11 +108,23 @@ func (l *Log) list() ([]uint64, error) {
 	return nums, nil
 }
 
-// errBlank says that a generation was prepared and never used.
-var errBlank = errors.New("empty")
+// maxGenerations keeps a directory that only looks like a generation from using up the numbers.
+const maxGenerations = 1 << 48
+
+var (
+	// errBlank says that a generation was prepared and never used.
+	errBlank = errors.New("empty")
+	// errTag is a frame that was not written to this file.
+	errTag = fmt.Errorf("of another file: %w", errFrame)
+	// errForeign says that a generation was put here by somebody else: a copy, or another lane's.
+	errForeign = errors.New("not of this place")
+)
 
 func (l *Log) readHeader(g *generation) (genHeader, error) {
-	f, err := l.store.fs.OpenFile("header", g.file(), os.O_RDONLY)
+	f, err := openTwice(l.store.fs, "header", g.file(), os.O_RDONLY)
+	if errors.Is(err, os.ErrNotExist) {
+		return genHeader{}, fmt.Errorf("%w: %w", errBlank, err) // made ahead, and not even its file
+	}
 	if err != nil {
 		return genHeader{}, err
 	}
@@ -102,33 +150,79 @@ func (l *Log) readHeader(g *generation) (genHeader, error) {
 	if fr.typ != frameGeneration {
 		return genHeader{}, fmt.Errorf("first frame is of type %d: %w", fr.typ, errFrame)
 	}
-	return parseGenHeader(fr.data)
+	h, err := parseGenHeader(fr.data)
+	h.num = fr.seq
+	return h, err
 }
 
-// settle finds where g ends and what is in it, and folds the newest one's meta.
-func (l *Log) settle(g *generation, stated map[uint64]ending, newest bool) error {
-	if e, ok := stated[g.num]; ok && !newest {
+// openTwice tries again at once: not every error is there to stay, and what cannot be opened is
+// set aside.
+func openTwice(fs FS, op, name string, flag int) (File, error) {
+	f, err := fs.OpenFile(op, name, flag)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		f, err = fs.OpenFile(op, name, flag)
+	}
+	return f, err
+}
+
+// passing says that err is about this process or this moment, and not about the file.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// settle finds where g ends and what is in it, and folds the newest one's meta. It says
+// whether g is to be kept.
+func (l *Log) settle(g *generation, e ending, known, newest bool) bool {
+	known = known && e.stream == g.stream
+	if known && !newest {
 		g.end, g.records, g.items, g.charged = e.end, e.records, e.items, e.end
-		return nil
+		return true
 	}
-	f, err := l.store.fs.OpenFile("recover", g.file(), os.O_RDWR)
+	f, err := openTwice(l.store.fs, "recover", g.file(), os.O_RDWR)
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, os.ErrPermission) {
+		f, err = openTwice(l.store.fs, "recover", g.file(), os.O_RDONLY)
+	}
+	var st os.FileInfo
+	if err == nil {
+		defer f.Close()
+		st, err = f.Stat()
+	}
 	if err != nil {
-		return err
+		l.loseUnread(g, err)
+		return false
 	}
-	defer f.Close()
-	// What survived a kill -9 may be in the page cache only; it is served from here on, so make it durable first.
+	// What survived a kill -9 may be in the page cache only; it is served from here on, so make it
+	// durable first. What was acknowledged is durable already: an error costs nothing of that.
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return err
+		l.store.log.Warn("what the last process left cannot be synced", "lane", l.name, "generation", g.num, "err", err)
 	}
 	limit := st.Size()
-	if e, ok := stated[g.num]; ok {
+	if known {
 		limit = min(limit, e.end)
 	}
-	return l.scan(g, f, limit)
+	if err := l.scan(g, f, limit); err != nil {
+		// What is beyond may come to light when this file is read by the next process, or by hand.
+		g.keep, g.charged = true, limit
+		l.store.lost(Loss{Lane: l.name, Reason: "corrupt", Stream: g.stream.String(), Bytes: limit - g.end,
+			Detail: fmt.Sprintf("generation %d cannot be read from %d on, how many items are there is not known: %v", g.num, g.end, err)})
+	}
+	return true
+}
+
+// loseUnread gives up on a generation of which nothing is known.
+func (l *Log) loseUnread(g *generation, err error) {
+	if passing(err) {
+		l.store.log.Error("generation left for the next start", "lane", l.name, "generation", g.num, "err", err)
+		return
+	}
+	name := l.quarantine(g, nil)
+	l.store.lost(Loss{Lane: l.name, Reason: "corrupt", Stream: g.stream.String(),
+		Detail: fmt.Sprintf("generation %d, how many items are in it is not known: %v; moved to %s", g.num, err, name)})
 }
 
 // scan reads a whole generation. The end is where the last good frame ends: a torn tail
@@ -138,6 +232,8 @@ func (l *Log) scan(g *generation, f File, limit int64) error {
 	for {
 		fr, n, err := parseEntry(r.buf)
 		switch {
+		case err == nil && !g.tagged(fr):
+			r.step(n)
 		case err == nil:
 			r.step(n)
 			g.end = r.at
@@ -152,10 +248,22 @@ func (l *Log) scan(g *generation, f File, limit int64) error {
 				l.store.log.Info("unfinished write at the end of the log ignored", "lane", l.name, "generation", g.num, "bytes", torn)
 			}
 			return nil
+		case errors.Is(err, errNewer):
+			r.step(n)
+			g.end = r.at // whole, and so it was written on purpose
+			g.items = max(g.items, fr.inFile)
 		default:
-			r.step(min(resync(r.buf), len(r.buf)))
+			r.step(min(max(n, resync(r.buf)), len(r.buf)))
 		}
 	}
+}
+
+// tagged says that fr was written to g. When g's stream is not known, the first frame tells.
+func (g *generation) tagged(fr frame) bool {
+	if g.tag == 0 {
+		g.tag = fr.tag
+	}
+	return g.tag == fr.tag
 }
 
 func (l *Log) scanned(g *generation, fr frame) {
@@ -168,7 +276,7 @@ func (l *Log) scanned(g *generation, fr frame) {
 		}
 	case frameRecord:
 		g.records++
-		g.items += uint64(fr.items)
+		g.items = fr.inFile // what is damaged before it counts: the reader will say that it is lost
 		if g.oldest == 0 {
 			g.oldest = fr.accepted
 		}
@@ -185,33 +293,34 @@ func (l *Log) forgetDone() {
 	}
 	for _, g := range l.gens {
 		if off, items := l.store.cfg.Done(g.stream, g.num); off > 0 && off <= g.end && items <= g.items {
-			g.ackedTo, g.ackedIt = off, items
+			g.ackedTo, g.ackedIt, g.handed = off, items, items
 			l.stats.Recovered -= items
 		}
 	}
 }
 
-// mend accounts for damage that the reader stepped over, once the next good frame says how
-// many items were in it.
-func (l *Log) mend(gen *generation, next frame) {
+// mend accounts for damage that the reader stepped over, once the next good record says how
+// many items were before it, or the end of the generation does.
+func (l *Log) mend(gen *generation, before uint64, at int64) {
 	bad := l.rd.bad
 	if bad == nil {
 		return
 	}
 	l.rd.bad = nil
-	var lost uint64
-	if next.typ == frameRecord {
-		lost = next.cumItems - uint64(next.items) - l.rd.last
-	} else {
-		l.mu.Lock()
-		lost = gen.items - min(gen.items, l.readItemsLocked(gen))
-		l.mu.Unlock()
-	}
+	lost := before - min(before, l.rd.last)
 	l.mu.Lock()
+	for seq, e := range l.rd.skip { // handed out from memory: nobody needs them from here
+		if e.gen == gen && e.end > bad.from && e.end <= at {
+			lost -= min(lost, uint64(e.Items))
+			delete(l.rd.skip, seq)
+		}
+	}
+	gen.handed += lost
+	gen.keep = gen.keep || bad.newer
 	lost = l.loseLocked(lost)
 	l.mu.Unlock()
 	name := l.quarantine(gen, bad)
-	l.store.lost(Loss{Lane: l.name, Reason: "corrupt", Stream: gen.stream.String(), Items: lost, Bytes: l.rd.at - bad.from,
+	l.store.lost(Loss{Lane: l.name, Reason: "corrupt", Stream: gen.stream.String(), Items: lost, Bytes: at - bad.from,
 		Detail: fmt.Sprintf("generation %d at %d: %v; bytes kept in %s", gen.num, bad.from, bad.err, name)})
 }
 
@@ -222,15 +331,20 @@ func (l *Log) loseLocked(n uint64) uint64 {
 	return n
 }
 
-// readItemsLocked is how many items of gen were handed out.
-func (l *Log) readItemsLocked(gen *generation) uint64 {
-	n := gen.ackedIt
-	for _, e := range l.flying {
-		if e.gen == gen {
-			n += uint64(e.Items)
-		}
+// readItemsLocked is how many items of gen the reader will not bring any more.
+func (l *Log) readItemsLocked(gen *generation) uint64 { return gen.handed }
+
+// moveAside moves generations that hold what this process could not read to quarantine/, once
+// everything else in them is acknowledged. A newer spillway, or somebody, may read them.
+func (l *Log) moveAside() {
+	l.mu.Lock()
+	list := l.aside
+	l.aside = nil
+	l.mu.Unlock()
+	for _, g := range list {
+		l.quarantine(g, nil)
+		l.store.budget.give(l.name, g.charged)
 	}
-	return n
 }
 
 const (
@@ -260,7 +374,7 @@ func (l *Log) quarantine(gen *generation, bad *damage) string {
 	f, err := fs.OpenFile("quarantine", filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err == nil {
 		_, err = f.Write(bad.bytes)
-		err = errors.Join(err, f.Close())
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if err != nil {
 		l.store.log.Error("damaged bytes could not be kept", "err", err)
