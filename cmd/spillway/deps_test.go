@@ -30,6 +30,9 @@ var arrows = map[string]row{
 		"go.opentelemetry.io": "tail knows lines, not telemetry", "google.golang.org": "tail knows lines, not telemetry"}},
 	"wal": {never: map[string]string{
 		"go.opentelemetry.io": "the log does not know what it stores", "google.golang.org": "the log does not know what it stores"}},
+	"wal/faultfs":   {may: []string{"wal"}},
+	"wal/smalldisk": {},
+	"wal/waltest":   {may: []string{"wal"}},
 	"schema": {never: map[string]string{
 		"net": noNetwork, "github.com/ClickHouse/clickhouse-go": noNetwork, "go.opentelemetry.io": "it reads the wire form itself"}},
 	"agent/lines": {never: map[string]string{"go.opentelemetry.io": "it writes the wire form itself"}},
@@ -40,7 +43,7 @@ var arrows = map[string]row{
 	"forward/clickhouse/embedded":   {never: map[string]string{"google.golang.org/grpc": "an engine speaks ClickHouse's protocols only"}},
 	"forward/clickhouse/enginetest": {never: map[string]string{"github.com/ebitengine/purego": "tests talk to the engine as a process"}},
 	"agent":                         {may: []string{"agent/lines", "forward", "tail", "wal"}, never: map[string]string{"github.com/ClickHouse": "a node does not know where its data ends up", "google.golang.org/grpc": "sources and targets are given to it"}},
-	"cmd/spillway":                  {may: []string{"agent", "agent/lines", "forward", "forward/otlp", "forward/clickhouse", "schema", "tail"}, never: map[string]string{"github.com/ebitengine/purego": staysStatic}},
+	"cmd/spillway":                  {may: []string{"agent", "agent/lines", "forward", "forward/otlp", "forward/clickhouse", "schema", "tail", "wal"}, never: map[string]string{"github.com/ebitengine/purego": staysStatic}},
 	"cmd/spillway-engine":           {may: []string{"forward/clickhouse/embedded"}},
 	"e2e":                           {},
 }
