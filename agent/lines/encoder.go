@@ -94,11 +94,14 @@ func (e *Encoder) Add(text []byte, at, observed time.Time, stream string, trunca
 		r.setTime(recordObservedTime, ns)
 	}
 	scope := e.encode(text, ns)
-	if stream != "" {
-		if stream != "stdout" && stream != "stderr" {
-			stream = strings.ToValidUTF8(stream, "\uFFFD")
-		}
-		addString(r, "log.iostream", stream)
+	switch stream {
+	case "":
+	case "stdout":
+		r.addReady(stdout)
+	case "stderr":
+		r.addReady(stderr)
+	default:
+		addString(r, iostream, strings.ToValidUTF8(stream, "\uFFFD"))
 	}
 	if truncated {
 		r.addBool("log.truncated", true)
@@ -109,6 +112,11 @@ func (e *Encoder) Add(text []byte, at, observed time.Time, stream string, trunca
 	e.batch.add(scope, r)
 	e.scan.text = nil
 }
+
+// iostream is the attribute that says which stream a line came from. There are mostly two.
+const iostream = "log.iostream"
+
+var stdout, stderr = newReady(iostream, "stdout"), newReady(iostream, "stderr")
 
 // encode fills the record from a line and returns its scope.
 func (e *Encoder) encode(line []byte, observed int64) (scope int32) {

@@ -71,7 +71,7 @@ func TestIDsAreReadToTheLastDigit(t *testing.T) {
 			e.Add(append(append([]byte(`{"event": "x", "trace_id": "`), id...), `"}`...), observed, observed, "", false, false)
 			r := decode1(t, e).ResourceLogs[0].ScopeLogs[0].LogRecords[0]
 			if got := len(r.TraceId) == 16; got != want && c != '-' && c != '"' && c != '\\' && !(i == 1 && c|0x20 == 'x') {
-				t.Errorf("%q: read %v", id, got)
+				t.Fatalf("%q: read %v", id, got)
 			}
 		}
 	}

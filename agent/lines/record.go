@@ -46,6 +46,23 @@ func addString[T []byte | string](r *record, key string, value T) {
 	r.attributes = appendStringEntry(r.attributes, recordAttributes, []byte(key), []byte(value))
 }
 
+// A ready attribute is one that is written already.
+type ready struct {
+	key   []byte
+	hash  uint
+	entry []byte
+}
+
+func newReady(key, value string) ready {
+	k := []byte(key)
+	return ready{k, hash(k), appendStringEntry(nil, recordAttributes, k, []byte(value))}
+}
+
+func (r *record) addReady(a ready) {
+	r.admit(a.key, a.hash)
+	r.attributes = append(r.attributes, a.entry...)
+}
+
 func (r *record) addInt(key string, value int64) {
 	begun := r.begin([]byte(key))
 	r.attributes = appendInt(r.attributes, value)

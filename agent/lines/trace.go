@@ -1,9 +1,6 @@
 package lines
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "encoding/binary"
 
 // A traceContext is what OTLP has of a line's span. Zeros are none.
 type traceContext struct {
@@ -57,9 +54,9 @@ func (r *record) setTrace(c *traceContext) {
 	if !c.valid() {
 		return
 	}
-	r.fields = appendBytes(r.fields, recordTraceID, c.trace[:])
+	r.fields = append(append(r.fields, recordTraceID, byte(len(c.trace))), c.trace[:]...)
 	if c.hasSpan() {
-		r.fields = appendBytes(r.fields, recordSpanID, c.span[:])
+		r.fields = append(append(r.fields, recordSpanID, byte(len(c.span))), c.span[:]...)
 	}
 	if c.flags != 0 {
 		r.fields = binary.LittleEndian.AppendUint32(append(r.fields, recordFlags), c.flags)
@@ -97,36 +94,27 @@ func parseID(dst, b []byte) bool {
 	return true
 }
 
-// parseHex reads two hexadecimal digits for each byte of dst.
+// parseHex reads two hexadecimal digits for each byte of dst, eight digits at a time.
 func parseHex(dst, b []byte) bool {
+	var bad uint64
 	for len(dst) >= 4 && len(b) >= 8 {
-		v, ok := hex8(binary.LittleEndian.Uint64(b))
-		if !ok {
-			return false
-		}
-		binary.BigEndian.PutUint32(dst, v)
+		w := binary.LittleEndian.Uint64(b)
+		letters := w >> 6 & ones                  // of @ to DEL; digits have no such bit
+		n := w&(0x0f*ones) + letters*9            // their values, if they are digits
+		high := (n + 6*ones) >> 4 & ones          // of those above 9
+		again := n + '0'*ones + high*('a'-'0'-10) // written in lower case
+		bad |= n&(0xf0*ones) | (again ^ (w | letters<<5))
+		n = (n<<4 | n>>8) & 0x00ff00ff00ff00ff
+		n = (n | n>>8) & 0x0000ffff0000ffff
+		binary.LittleEndian.PutUint32(dst, uint32(n|n>>16))
 		dst, b = dst[4:], b[8:]
 	}
-	var bad byte
 	for i := 0; i < len(dst) && len(b) >= 2; i, b = i+1, b[2:] {
 		high, low := hexDigits[b[0]], hexDigits[b[1]]
-		bad |= high | low
+		bad |= uint64(high|low) >> 4
 		dst[i] = high<<4 | low
 	}
-	return bad <= 15
-}
-
-// hex8 reads eight hexadecimal digits at once, the first of them in the lowest byte of w.
-func hex8(w uint64) (v uint32, ok bool) {
-	letters := w >> 6 & ones                  // of @ to DEL; digits have no such bit
-	n := w&(0x0f*ones) + letters*9            // their values, if they are digits
-	high := (n + 6*ones) >> 4 & ones          // of those above 9
-	again := n + '0'*ones + high*('a'-'0'-10) // written in lower case
-	ok = n&(0xf0*ones) == 0 && again == w|letters<<5
-	n = bits.ReverseBytes64(n)
-	n = (n | n>>4) & 0x00ff00ff00ff00ff
-	n = (n | n>>8) & 0x0000ffff0000ffff
-	return uint32(n | n>>16), ok
+	return bad == 0
 }
 
 // traceParent reads W3C's header: version-trace-span-flags.
