@@ -57,11 +57,11 @@ type AsideFile struct {
 	Data []byte
 }
 
-// Take moves a directory or file of the store in, whole, however large it is.
+// Take moves a directory of the store in, whole, however large it is.
 func (a *Aside) Take(path, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.prepare(a.max); err != nil { // it counts from the next time on; make what room there is
+	if err := a.prepare(min(a.sizeOf(path), a.max)); err != nil {
 		return err
 	}
 	return a.store.fs.Rename(a.name, path, filepath.Join(a.dir, name))
@@ -104,7 +104,7 @@ func (a *Aside) prepare(need int64) error {
 	return nil
 }
 
-// size is the bytes of a file, or of the files of a directory.
+// size is the bytes of an entry: a file, or a directory of files.
 func (a *Aside) size(path string, e os.DirEntry) (n int64) {
 	if !e.IsDir() {
 		if info, err := e.Info(); err == nil {
@@ -112,7 +112,12 @@ func (a *Aside) size(path string, e os.DirEntry) (n int64) {
 		}
 		return n
 	}
-	inner, err := a.store.fs.ReadDir(a.name, path)
+	return a.sizeOf(path)
+}
+
+// sizeOf is the bytes of the files in a directory.
+func (a *Aside) sizeOf(dir string) (n int64) {
+	inner, err := a.store.fs.ReadDir(a.name, dir)
 	if err != nil {
 		return 0
 	}

@@ -76,7 +76,7 @@ type Loss struct {
 	Stream  string    `json:"stream"` // hex of the stream key
 	FromSeq uint64    `json:"from_seq"`
 	ToSeq   uint64    `json:"to_seq"`
-	Items   uint64    `json:"items"`
+	Items   uint64    `json:"items"` // 0 of a corrupt file whose count is not known
 	Bytes   int64     `json:"bytes"`
 	// When the first and the last of the records were accepted; zero when not known.
 	FromTime time.Time `json:"from_time,omitzero"`

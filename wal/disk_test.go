@@ -356,6 +356,33 @@ func TestWhatIsBesideTheLanesIsBounded(t *testing.T) {
 	}
 }
 
+// Whole generations are moved in; the oldest make room, no more of them than must.
+func TestQuarantineTakesGenerations(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(c *Config) { c.MaxBytes = 1 << 20 })
+	for i := range 10 {
+		from := filepath.Join(dir, "logs", fmt.Sprintf("%016x", 0x1000+i))
+		if err := os.Mkdir(from, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(from, segmentName), make([]byte, 15<<10), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.quarantine.Take(from, fmt.Sprintf("%03d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "quarantine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want(t, names, "006", "007", "008", "009") // 60 of 64 KiB
+}
+
 func TestALinkInPlaceOfALaneIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "logs")); err != nil {

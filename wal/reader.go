@@ -318,8 +318,7 @@ func (l *Log) Ack(e *Entry) {
 	for n < len(l.flying) && l.flying[n].acked {
 		n++
 	}
-	clear(l.flying[:n])
-	l.flying = l.flying[n:]
+	l.flying = dropFront(l.flying, n)
 	if e.gen != nil {
 		e.gen.advance()
 		l.collectLocked(e.gen)
@@ -335,8 +334,16 @@ func (g *generation) advance() {
 		g.ackedTo, g.ackedIt = g.read[n].end, g.read[n].inFile
 		n++
 	}
-	clear(g.read[:n])
-	g.read = g.read[n:]
+	g.read = dropFront(g.read, n)
+}
+
+// dropFront takes n from the front. What is empty then begins at the front of its memory again.
+func dropFront(list []*Entry, n int) []*Entry {
+	clear(list[:n])
+	if n == len(list) {
+		return list[:0]
+	}
+	return list[n:]
 }
 
 // collectLocked puts gen into the garbage when nothing in it is needed any more. The newest

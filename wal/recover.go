@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -347,49 +346,23 @@ func (l *Log) moveAside() {
 	}
 }
 
-const (
-	// quarantineSample bounds what is kept of one damaged run, in bytes.
-	quarantineSample = 1 << 20
-	// quarantineMax bounds the directory, in files; the oldest goes first.
-	quarantineMax = 64
-)
+// quarantineSample bounds what is kept of one damaged run, in bytes.
+const quarantineSample = 1 << 20
 
 // quarantine keeps a copy of what could not be read, so that somebody can look. With bad nil
 // the whole generation directory is moved. It returns the name under quarantine/.
 func (l *Log) quarantine(gen *generation, bad *damage) string {
-	fs, dir := l.store.fs, filepath.Join(l.store.cfg.Dir, "quarantine")
 	name := fmt.Sprintf("%s-%s-%016x", time.Now().UTC().Format("20060102T150405.000000000"), l.name, gen.num)
-	if err := fs.MkdirAll("quarantine", dir); err != nil {
-		l.store.log.Error("no quarantine directory", "err", err)
-		return ""
-	}
-	l.trimQuarantine(dir)
 	if bad == nil {
-		if err := fs.Rename("quarantine", gen.dir, filepath.Join(dir, name)); err != nil {
+		if err := l.store.quarantine.Take(gen.dir, name); err != nil {
 			l.store.log.Error("unreadable generation stays where it is", "generation", gen.num, "err", err)
 		}
 		return name
 	}
 	name = fmt.Sprintf("%s-%d", name, bad.from)
-	f, err := fs.OpenFile("quarantine", filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err == nil {
-		_, err = f.Write(bad.bytes)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err != nil {
+	sample := bad.bytes[:min(int64(len(bad.bytes)), l.store.quarantine.max)]
+	if err := l.store.quarantine.Put(AsideFile{Name: name, Data: sample}); err != nil {
 		l.store.log.Error("damaged bytes could not be kept", "err", err)
 	}
 	return name
-}
-
-func (l *Log) trimQuarantine(dir string) {
-	entries, err := l.store.fs.ReadDir("quarantine", dir)
-	if err != nil {
-		return
-	}
-	for i := 0; i < len(entries)-quarantineMax+1; i++ {
-		if err := l.store.fs.RemoveAll("quarantine", filepath.Join(dir, entries[i].Name())); err != nil {
-			return
-		}
-	}
 }

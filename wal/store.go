@@ -41,6 +41,9 @@ func Open(cfg Config) (*Store, error) {
 	if err := s.fs.MkdirAll("store", cfg.Dir); err != nil {
 		return nil, fmt.Errorf("wal: directory: %w", err)
 	}
+	if err := s.fs.SyncDir("store", filepath.Dir(cfg.Dir)); err != nil { // else power loss can take a new store, name and all
+		s.log.Warn("the name of the log's directory may not survive power loss", "dir", cfg.Dir, "err", err)
+	}
 	if err := s.takeLock(); err != nil {
 		return nil, err
 	}
