@@ -286,6 +286,47 @@ func TestWhatIsTooOldGoesWithALineInTheLedger(t *testing.T) {
 	})
 }
 
+// A damaged record and a lane that cannot be written are said in plain words, while the store is at work.
+func TestTroublesAreSaid(t *testing.T) {
+	fs := &faulty{}
+	dir := t.TempDir()
+	s := openStore(t, dir, func(c *Config) { c.FS = fs })
+	put(t, s.Lane("logs"), "first")
+	put(t, s.Lane("logs"), "second")
+	if got := s.Troubles(); len(got) != 0 {
+		t.Errorf("in trouble from the start: %q", got)
+	}
+	fs.failCreate.Store(1000)
+	fs.failSync.Store(true)
+	if err := s.Lane("logs").Append(t.Context(), Record{Items: 1, Data: []byte("no")}); err == nil {
+		t.Error("taken")
+	}
+	if got := s.Troubles(); len(got) != 1 || !strings.Contains(got[0], "cannot be written") {
+		t.Errorf("got %q", got)
+	}
+	fs.failCreate.Store(0)
+	put(t, s.Lane("logs"), "third")
+	if got := s.Troubles(); len(got) != 0 {
+		t.Errorf("still in trouble: %q", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(genDir(filepath.Join(dir, "logs"), 0), segmentName)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(text, []byte("first"), []byte("fxrst"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir)
+	want(t, drain(t, s.Lane("logs"), true), "second", "third")
+	if got := s.Troubles(); len(got) != 1 || !strings.Contains(got[0], "lost 1 items") || !strings.Contains(got[0], "ledger.jsonl") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSecondsUntilFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStore(t, t.TempDir(), func(c *Config) { c.MaxBytes = 100 << 20 })
