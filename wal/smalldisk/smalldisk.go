@@ -42,7 +42,7 @@ func On(t *testing.T, mib int, test func(t *testing.T, disk string)) {
 	}
 	t.Logf("on %s", kind)
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
