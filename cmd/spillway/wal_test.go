@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ import (
 // Each script of testdata/wal finds the log of a node that is gone in disk/ (see makeLog), a
 // collector at $COLLECTOR, the same with TLS at $SECURE (its authority is ca.pem), and nobody at $NOBODY.
 //
-//	taken           prints what the collector took since the last time: signal, IngestStream, seq, items
+//	taken           prints, sorted, what the collector took since the last time: signal, IngestStream, seq, items
 //	refuse TEXT     the collector refuses records that hold TEXT
 //	hold DIR        opens a log, as an agent would, and appends one record; release closes it
 //	flip FILE AT    flips a bit of a file
@@ -106,6 +107,7 @@ func (k *takes) print() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer func() { k.lines = nil }()
+	slices.Sort(k.lines) // several batches are under way at a time
 	return strings.Join(k.lines, "")
 }
 

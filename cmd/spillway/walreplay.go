@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/forward/otlp"
@@ -78,6 +80,7 @@ func (p *program) walReplay() *cobra.Command {
 			defer func() { err = errors.Join(err, client.Close()) }()
 			cfg.Batch.SendBatchSize = max(cfg.Batch.SendBatchSize, replayBatch)
 			r := &replayer{out: client, woken: client.Woken, batch: cfg.Batch, retry: cfg.Forward.OTLP.RetryOnFailure, giveUp: t.giveUp, say: p.stderr}
+			r.inFlight.SetLimit(cfg.Forward.OTLP.NumConsumers)
 			return p.replay(c.Context(), r, s, args[0])
 		}}
 	s.flags(c)
@@ -97,7 +100,10 @@ func (p *program) replay(ctx context.Context, r *replayer, s *selection, from st
 		return s.units(rec, func(u unit) error { return r.add(ctx, u) })
 	})
 	if err == nil {
-		err = r.flush(ctx)
+		r.flush(ctx)
+	}
+	if sent := r.inFlight.Wait(); err == nil {
+		err = sent
 	}
 	damaged := p.warn(infos)
 	if r.repeated > 0 {
@@ -117,26 +123,36 @@ func (p *program) replay(ctx context.Context, r *replayer, s *selection, from st
 	return nil
 }
 
-// A replayer sends records in order, one batch at a time.
+// A replayer sends records in batches, several at a time. It reads in order; what arrives need
+// not be in order, for every record has its name.
 type replayer struct {
 	out    forward.Sink
 	woken  func() <-chan struct{}
 	batch  forward.BatchConfig
 	retry  forward.RetryConfig
 	giveUp time.Duration // without anything taken
-	say    io.Writer     // progress and what was refused
 
 	seen     wal.Seen
-	signal   forward.Signal
-	lane     string
-	body     []byte
-	parts    []replayPart
-	items    int // taken
-	records  int // taken
-	refused  int // records refused, or taken in part
 	repeated int
-	pending  int // items in body
-	said     time.Time
+	next     replayParcel
+	inFlight errgroup.Group
+
+	mu      sync.Mutex
+	say     io.Writer // progress and what was refused
+	err     error     // the first that ended it
+	items   int       // taken
+	records int       // taken
+	refused int       // records refused, or taken in part
+	said    time.Time
+}
+
+// A replayParcel is a batch and what is in it.
+type replayParcel struct {
+	signal forward.Signal
+	lane   string
+	body   []byte
+	parts  []replayPart
+	items  int
 }
 
 type replayPart struct {
@@ -156,73 +172,108 @@ func (r *replayer) add(ctx context.Context, u unit) error {
 		r.repeated++
 		return nil
 	}
-	full := r.pending >= r.batch.SendBatchSize
-	if limit := r.batch.SendBatchMaxSizeMiB << 20; limit > 0 && len(r.body)+forward.MarkerSize+len(u.body) > limit {
+	if failed := r.failed(); failed != nil {
+		return failed
+	}
+	full := r.next.items >= r.batch.SendBatchSize
+	if limit := r.batch.SendBatchMaxSizeMiB << 20; limit > 0 && len(r.next.body)+forward.MarkerSize+len(u.body) > limit {
 		full = true
 	}
-	if full || r.lane != u.Lane {
-		if err := r.flush(ctx); err != nil {
-			return err
-		}
+	if full || r.next.lane != u.Lane {
+		r.flush(ctx)
 	}
-	r.lane, r.signal = u.Lane, signal
-	r.body = append(u.marker.Append(r.body), u.body...)
-	r.parts = append(r.parts, replayPart{end: len(r.body), items: int(u.marker.Items), stream: u.marker.StreamID(), seq: u.marker.Seq})
-	r.pending += int(u.marker.Items)
+	n := &r.next
+	n.lane, n.signal = u.Lane, signal
+	n.body = append(u.marker.Append(n.body), u.body...)
+	n.parts = append(n.parts, replayPart{end: len(n.body), items: int(u.marker.Items), stream: u.marker.StreamID(), seq: u.marker.Seq})
+	n.items += int(u.marker.Items)
 	return nil
 }
 
-func (r *replayer) flush(ctx context.Context) error {
-	if len(r.parts) == 0 {
-		return nil
+// flush sends what is put together, and waits only for a place among those in flight.
+func (r *replayer) flush(ctx context.Context) {
+	parcel := r.next
+	r.next = replayParcel{}
+	if len(parcel.parts) == 0 {
+		return
 	}
-	err := r.send(ctx, r.parts, 0)
-	r.body, r.parts, r.pending = r.body[:0], r.parts[:0], 0
-	if err == nil && time.Since(r.said) >= time.Second {
-		r.said = time.Now()
-		fmt.Fprintf(r.say, "%s: records %d, items %d so far\n", r.lane, r.records, r.items)
-	}
-	return err
+	r.inFlight.Go(func() error {
+		err := r.send(ctx, &parcel, parcel.parts, 0)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if err != nil && r.err == nil {
+			r.err = err
+		}
+		if err == nil && time.Since(r.said) >= time.Second {
+			r.said = time.Now()
+			fmt.Fprintf(r.say, "%s: records %d, items %d so far\n", parcel.lane, r.records, r.items)
+		}
+		return err
+	})
 }
 
-// send hands over parts, whose bytes begin at from, and waits and tries again as long as it
-// is not a no for good. A batch that is refused is halved until the culprit is found.
-func (r *replayer) send(ctx context.Context, parts []replayPart, from int) error {
-	b := forward.Batch{Signal: r.signal, Body: r.body[from:parts[len(parts)-1].end]}
+func (r *replayer) failed() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+func (r *replayer) sayf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.say, format, args...)
+}
+
+// send hands over parts of a parcel, whose bytes begin at from, and waits and tries again as long
+// as it is not a no for good. A batch that is refused is halved until the culprit is found.
+func (r *replayer) send(ctx context.Context, p *replayParcel, parts []replayPart, from int) error {
+	b := forward.Batch{Signal: p.signal, Body: p.body[from:parts[len(parts)-1].end]}
 	for _, part := range parts {
 		b.Items += part.items
 	}
 	err := r.put(ctx, b)
-	partial := forward.Partial(err)
-	switch {
+	switch partial := forward.Partial(err); {
 	case err == nil || partial != nil:
-		r.records += len(parts)
-		r.items += b.Items
-		if partial != nil {
-			r.items -= min(partial.Items, b.Items)
-			r.refused++
-			fmt.Fprintf(r.say, "%s: stream %s from seq %d on: %v\n", r.lane, parts[0].stream, parts[0].seq, partial)
-		}
+		r.taken(p, parts, b.Items, partial)
 		return nil
 	case forward.Refused(err) == nil:
 		return err
 	case len(parts) > 1:
 		half := len(parts) / 2
-		if err := r.send(ctx, parts[:half], from); err != nil {
+		if err := r.send(ctx, p, parts[:half], from); err != nil {
 			return err
 		}
-		return r.send(ctx, parts[half:], parts[half-1].end)
+		return r.send(ctx, p, parts[half:], parts[half-1].end)
 	}
+	return r.refuse(p, parts[0], err)
+}
+
+// taken counts what was taken, but for what partial says was not.
+func (r *replayer) taken(p *replayParcel, parts []replayPart, items int, partial *forward.PartialError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.records += len(parts)
+	r.items += items
+	if partial != nil {
+		r.items -= min(partial.Items, items)
+		r.refused++
+		fmt.Fprintf(r.say, "%s: stream %s from seq %d on: %v\n", p.lane, parts[0].stream, parts[0].seq, partial)
+	}
+}
+
+// maxRefusedFirst ends a replay of which nothing was taken.
+const maxRefusedFirst = 20
+
+func (r *replayer) refuse(p *replayParcel, part replayPart, err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.refused++
-	fmt.Fprintf(r.say, "%s: stream %s seq %d: %v\n", r.lane, parts[0].stream, parts[0].seq, err)
+	fmt.Fprintf(r.say, "%s: stream %s seq %d: %v\n", p.lane, part.stream, part.seq, err)
 	if r.records == 0 && r.refused >= maxRefusedFirst {
 		return fmt.Errorf("the first %d records were all refused: that looks like a fault of configuration, here or there: %w", r.refused, err)
 	}
 	return nil
 }
-
-// maxRefusedFirst ends a replay of which nothing was taken.
-const maxRefusedFirst = 20
 
 // put tries until b is taken or refused, ctx is done, or nothing was taken for too long.
 func (r *replayer) put(ctx context.Context, b forward.Batch) error {
@@ -240,7 +291,7 @@ func (r *replayer) put(ctx context.Context, b forward.Batch) error {
 		if left <= 0 {
 			return fmt.Errorf("nothing was taken for %s: %w", r.giveUp, err)
 		}
-		fmt.Fprintf(r.say, "not taken, trying again: %v\n", err)
+		r.sayf("not taken, trying again: %v\n", err)
 		wait := time.NewTimer(min(back.After(err), left))
 		select {
 		case <-wait.C:
