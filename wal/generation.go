@@ -23,6 +23,7 @@ type generation struct {
 	charged  int64    // bytes in the budget
 	sealed   bool     // end is final
 	ragged   bool     // bytes may lie beyond end that nobody may take for durable
+	unsure   bool     // found, and could not be synced: no header states its end
 	drained  bool     // the reader has passed its end
 	gone     bool     // evicted
 	keep     bool     // holds what this process could not read: it is moved to quarantine/, not removed
@@ -184,6 +185,9 @@ func (l *Log) endings() (ends []ending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, g := range l.gens {
+		if g.unsure {
+			continue // a power cut may move it; the next start looks for itself
+		}
 		ends = append(ends, ending{gen: g.num, end: g.end, records: g.records, items: g.items, stream: g.stream})
 	}
 	return ends

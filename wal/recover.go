@@ -198,6 +198,7 @@ func (l *Log) settle(g *generation, e ending, known, newest bool) bool {
 	// What survived a kill -9 may be in the page cache only; it is served from here on, so make it
 	// durable first. What was acknowledged is durable already: an error costs nothing of that.
 	if err := f.Sync(); err != nil {
+		g.unsure = true
 		l.store.log.Warn("what the last process left cannot be synced", "lane", l.name, "generation", g.num, "err", err)
 	}
 	limit := st.Size()
