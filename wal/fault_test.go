@@ -31,6 +31,7 @@ type account struct {
 	names    map[id]string
 	ids      map[string]id   // as delivered
 	given    map[string]bool // by this process
+	unsynced bool            // a sync failed, of which a later process may not know
 }
 
 func newAccount(t testing.TB, what string) *account {
@@ -123,7 +124,15 @@ func (a *account) drained(l *wal.Log) {
 			a.t.Errorf("%s: %q was made up", a.what, n)
 		}
 	}
-	if s := l.Stats(); s.Held != 0 || s.Lost != 0 || s.Recovered != s.Acked {
+	lost := uint64(0)
+	if a.unsynced { // what a process found, could not sync and served may be counted as lost by a later one; nobody was promised it (FORMAT.md)
+		for n := range a.refused {
+			if !a.promised[n] {
+				lost += uint64(items(n))
+			}
+		}
+	}
+	if s := l.Stats(); s.Held != 0 || s.Lost > lost || s.Recovered != s.Acked+s.Lost {
 		a.t.Errorf("%s: after a restart %+v", a.what, s)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 // failedBefore are seeds that once found something.
 var failedBefore = []uint64{
+	16343772769815925104, // and again, when the process after that one was told that all is synced
 	11541948270007021888, // a header stated the end of what could not be synced at the start
 }
 
@@ -87,7 +88,7 @@ func (h *history) run() {
 
 func (a *account) clone() *account {
 	return &account{t: a.t, what: a.what, promised: maps.Clone(a.promised), refused: maps.Clone(a.refused), done: maps.Clone(a.done),
-		names: maps.Clone(a.names), ids: maps.Clone(a.ids), given: map[string]bool{}}
+		names: maps.Clone(a.names), ids: maps.Clone(a.ids), given: map[string]bool{}, unsynced: a.unsynced}
 }
 
 func (h *history) step() {
@@ -157,6 +158,7 @@ func (h *history) end() {
 func (h *history) fail() {
 	kinds := []faultfs.Kind{faultfs.Write, faultfs.Sync, faultfs.Sync, faultfs.Create, faultfs.Mkdir, faultfs.SyncDir, faultfs.Truncate, faultfs.Remove, faultfs.Read}
 	kind := kinds[h.rng.IntN(len(kinds))]
+	h.a.unsynced = h.a.unsynced || kind == faultfs.Sync
 	f := faultfs.Fault{Kind: kind, Skip: h.rng.IntN(4), Err: []error{syscall.EIO, syscall.ENOSPC, syscall.EROFS}[h.rng.IntN(3)], Torn: h.rng.IntN(200)}
 	f.Done = kind != faultfs.Read && h.rng.IntN(2) == 0
 	if kind == faultfs.Read {
