@@ -106,7 +106,7 @@ func allocate(path string) {
 		return
 	}
 	defer f.Close()
-	unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, viewRoom)
+	wal.Allocate(f, viewRoom)
 }
 
 func dirOf(path string) string {

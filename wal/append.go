@@ -131,8 +131,8 @@ func (l *Log) newPending(recs []Record) (*pending, error) {
 // makeRoom charges n bytes to the lane, evicting if that is the policy.
 func (l *Log) makeRoom(n int64) error {
 	for {
-		err := l.store.budget.take(l.name, n)
-		if err == nil || l.store.cfg.WhenFull != DropOldest || !l.evictOldest() {
+		short, err := l.store.budget.take(l.name, n)
+		if err == nil || l.store.cfg.WhenFull != DropOldest || !l.evictOldest(short) {
 			return err
 		}
 	}

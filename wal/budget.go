@@ -22,7 +22,6 @@ type budget struct {
 
 	free   int64 // of the file system when last asked, less what was taken since
 	unseen int64 // taken since then
-	missed int64 // what the last take lacked of the file system's reserve; 0: it was not that
 
 	growth float64 // of total, in bytes a second, over about the last minute
 	grown  time.Time
@@ -47,39 +46,37 @@ func (b *budget) init(fs FS, cfg Config) {
 	b.grown = time.Now()
 }
 
-// take charges n bytes to the lane, or says ErrFull.
-func (b *budget) take(lane string, n int64) error {
+// take charges n bytes to the lane, or says ErrFull. short is what was lacking of the file
+// system then; 0: it was not that.
+func (b *budget) take(lane string, n int64) (short int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.missed = 0
 	if b.byLane[lane]+n > b.reserved && b.shared(lane, n) > b.max-b.reserved*b.lanes {
-		return fmt.Errorf("%w: %d of %d MiB used: raise wal.max_size_mib or look why delivery is behind", ErrFull, b.total>>20, b.max>>20)
+		return 0, fmt.Errorf("%w: %d of %d MiB used: raise wal.max_size_mib or look why delivery is behind", ErrFull, b.total>>20, b.max>>20)
 	}
 	if b.unseen+n > freeRecheck || b.free-n < b.minFree+freeRecheck {
-		if err := b.look(n); err != nil {
-			return err
+		if short, err = b.look(n); err != nil {
+			return short, err
 		}
 	}
 	b.charge(lane, n)
-	return nil
+	return 0, nil
 }
 
 // look asks the file system whether n more bytes leave its reserve alone.
-func (b *budget) look(n int64) error {
+func (b *budget) look(n int64) (short int64, err error) {
 	space, err := b.fs.Space(b.dir)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	b.free, b.unseen = space.Free, 0
 	if space.Inodes >= 0 && space.Inodes < minInodes {
-		b.missed = math.MaxInt64
-		return fmt.Errorf("%w: %d inodes of the file system left, %d are left to others: remove files, or make the file system with more inodes", ErrFull, space.Inodes, minInodes)
+		return math.MaxInt64, fmt.Errorf("%w: %d inodes of the file system left, %d are left to others: remove files, or make the file system with more inodes", ErrFull, space.Inodes, minInodes)
 	}
-	if short := b.minFree + n - b.free; short > 0 {
-		b.missed = short
-		return fmt.Errorf("%w: %d MiB of the file system left, %d MiB are kept free (wal.min_free_mib)", ErrFull, b.free>>20, b.minFree>>20)
+	if short = b.minFree + n - b.free; short > 0 {
+		return short, fmt.Errorf("%w: %d MiB of the file system left, %d MiB are kept free (wal.min_free_mib)", ErrFull, b.free>>20, b.minFree>>20)
 	}
-	return nil
+	return 0, nil
 }
 
 // shared is what all lanes use beyond their reserves, with n more for lane.
@@ -129,13 +126,6 @@ func (b *budget) overReserve(lane string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.byLane[lane] > b.reserved
-}
-
-// lacking is by how much the last take failed because of the file system, in bytes.
-func (b *budget) lacking() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.missed
 }
 
 // untilFull is when the log refuses if it goes on growing as it did over the last minute;

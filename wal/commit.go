@@ -265,7 +265,6 @@ func (l *Log) giveUp(groups []*group, err error) {
 		err = fmt.Errorf("%w; what was written may come back if this process dies before the disk works again: %w", err, cut)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.spill = l.closed && !groups[len(groups)-1].closing // what was under way when intake ended is tried once more
 	for _, g := range slices.Backward(groups) {
 		for _, e := range g.entries {
@@ -279,21 +278,23 @@ func (l *Log) giveUp(groups []*group, err error) {
 			p.answer(err)
 		}
 	}
+	l.mu.Unlock()
 	l.store.log.Error("log cannot be written, senders are told to wait", "lane", l.name, "err", err)
 }
 
 // failed ends the generation being written at its committed end. Nothing is written to it again.
 func (l *Log) failed(err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.stats.Failures++
 	if l.out == nil {
+		l.mu.Unlock()
 		return
 	}
 	go l.out.Close() // this may sync once more: what that says is of no interest
 	l.out = nil
 	g := l.gens[len(l.gens)-1]
 	g.sealed, g.ragged = true, true
+	l.mu.Unlock()
 	l.store.log.Warn("write to the log failed, going on in a new file", "lane", l.name, "generation", g.num, "committed_end", g.end, "err", err)
 }
 

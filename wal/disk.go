@@ -47,12 +47,10 @@ func asideMax(total int64) int64 { return min(64<<20, total/16) }
 // ledgerMax bounds one of the ledger's two files, in bytes.
 func ledgerMax(total int64) int64 { return min(4<<20, total/64) }
 
-// allocate has the file system set blocks aside for the first n bytes of f, without making it
+// Allocate has the file system set blocks aside for the first n bytes of f, without making it
 // longer, so that they can be written when the disk is full. Where that cannot be done it is not needed to go on.
-func allocate(f File, n int64) {
-	if file, ok := f.(*os.File); ok {
-		unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
-	}
+func Allocate(f *os.File, n int64) {
+	unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
 }
 
 // noLink refuses a symbolic link where a directory of ours should be.

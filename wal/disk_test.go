@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,6 +283,30 @@ func TestWhatIsTooOldGoesWithALineInTheLedger(t *testing.T) {
 		if got := readLedger(t, dir); len(got) != 1 || got[0].Reason != "expired" || got[0].Items != 1 {
 			t.Errorf("ledger %+v", got)
 		}
+		s.Close()
+	})
+}
+
+// blind cannot read when it looks into generations, as a process that has too many files open.
+type blind struct{ OS }
+
+func (b blind) OpenFile(op, name string, flag int) (File, error) {
+	if op == "survey" {
+		return nil, syscall.EMFILE
+	}
+	return b.OS.OpenFile(op, name, flag)
+}
+
+// Whether something is too old is not known when it cannot be read: it stays.
+func TestWhatCannotBeReadDoesNotExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, t.TempDir(), func(c *Config) { c.GenerationBytes, c.MaxAge, c.FS = 1, time.Hour, blind{} })
+		l := s.Lane("logs")
+		put(t, l, "first")
+		put(t, l, "second")
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		want(t, drain(t, l, false), "first", "second")
 		s.Close()
 	})
 }

@@ -48,8 +48,9 @@ func (l *Log) sweepOnce() {
 
 // evictOldest makes room by the drop_oldest policy: of all lanes that use more than their
 // reserve, the generation that is the oldest and has nothing in flight goes, and the ledger says
-// what was in it. False: there is none, or it would not help.
-func (l *Log) evictOldest() bool {
+// what was in it. short is what is lacking of the file system's reserve. False: there is none,
+// or all of them would not cover that.
+func (l *Log) evictOldest(short int64) bool {
 	s := l.store
 	var victim *Log
 	oldest, held := int64(0), int64(0)
@@ -57,32 +58,34 @@ func (l *Log) evictOldest() bool {
 		if other != l && !s.budget.overReserve(other.name) {
 			continue
 		}
-		at, bytes := other.evictable()
+		g, bytes := other.evictable()
 		held += bytes
-		if at != 0 && (victim == nil || at < oldest) {
+		if g == nil {
+			continue
+		}
+		if at := other.accepted(g); victim == nil || at < oldest {
 			victim, oldest = other, at
 		}
 	}
-	if victim == nil || s.budget.lacking() > held {
+	if victim == nil || short > held {
 		return false
 	}
 	return victim.evict("evicted", "made room for new data (when_full: drop_oldest)")
 }
 
-// evictable is when the first record of the next victim came in, unix ns, and how many bytes
-// could be evicted in all; zeros if nothing.
-func (l *Log) evictable() (oldest, bytes int64) {
+// evictable is the next victim, or nil, and how many bytes could be evicted in all.
+func (l *Log) evictable() (next *generation, bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, g := range l.gens {
 		if l.mayGoLocked(g) {
-			if bytes == 0 {
-				oldest = max(1, l.acceptedLocked(g))
+			if next == nil {
+				next = g
 			}
 			bytes += g.charged
 		}
 	}
-	return oldest, bytes
+	return next, bytes
 }
 
 // mayGoLocked says that g may be removed although it is not delivered: nothing of it is in
@@ -92,16 +95,25 @@ func (l *Log) mayGoLocked(g *generation) bool {
 	return g != newest && newest.end > 0 && g.sealed && g.inFlight == 0 && !g.drained
 }
 
-// acceptedLocked is when the first record of g came in, unix ns. It is read from the file if
-// g is of an earlier process.
-func (l *Log) acceptedLocked(g *generation) int64 {
-	if g.oldest == 0 {
-		l.survey(g, 0, func(fr frame) bool {
-			g.oldest = fr.accepted
-			return false
-		})
+// accepted is when the first record of g came in, unix ns. It is read from the file if g is of
+// an earlier process, with no lock held; 0 when it cannot be.
+func (l *Log) accepted(g *generation) int64 {
+	l.mu.Lock()
+	at := g.oldest
+	l.mu.Unlock()
+	if at != 0 {
+		return at
 	}
-	return g.oldest
+	if l.survey(g, 0, func(fr frame) bool {
+		at = fr.accepted
+		return false
+	}) != nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g.oldest = at
+	return at
 }
 
 // evict removes the oldest generation that may go. What of it was not delivered is lost, and
@@ -116,20 +128,15 @@ func (l *Log) evict(reason, why string) bool {
 	g := l.gens[at]
 	l.gens = slices.Delete(l.gens, at, at+1)
 	g.gone = true
-	lost := l.loseLocked(g.items - min(g.items, l.readItemsLocked(g)))
-	from := g.ackedTo
-	for _, e := range l.flying {
-		if e.gen == g {
-			from = max(from, e.end)
-		}
-	}
+	lost := l.loseLocked(g.unread())
+	from := g.ackedTo // nothing is in flight: so far it was delivered
 	l.mu.Unlock()
 
 	if lost > 0 {
 		loss := Loss{Lane: l.name, Reason: reason, Stream: g.stream.String(), Items: lost, Bytes: g.end - from,
 			Detail: fmt.Sprintf("generation %d, the oldest, %s", g.num, why)}
 		first := true
-		l.survey(g, from, func(fr frame) bool {
+		_ = l.survey(g, from, func(fr frame) bool { // what cannot be read leaves the range shorter, not the count
 			if first {
 				loss.FromSeq, loss.FromTime, first = fr.seq, time.Unix(0, fr.accepted).UTC(), false
 			}
@@ -147,11 +154,12 @@ func (l *Log) evict(reason, why string) bool {
 }
 
 // survey visits the records of g that end behind from, until visit says that it is enough.
-// What cannot be read is passed over: the count of what is lost does not come from here.
-func (l *Log) survey(g *generation, from int64, visit func(fr frame) bool) {
+// Damage is passed over: the count of what is lost does not come from here. An error says that
+// not all could be read.
+func (l *Log) survey(g *generation, from int64, visit func(fr frame) bool) error {
 	f, err := l.store.fs.OpenFile("survey", g.file(), os.O_RDONLY)
 	if err != nil {
-		return
+		return err
 	}
 	defer f.Close()
 	r := reader{file: f}
@@ -160,17 +168,17 @@ func (l *Log) survey(g *generation, from int64, visit func(fr frame) bool) {
 		switch {
 		case err == nil:
 			r.step(n)
-			if fr.typ == frameRecord && r.at > from && !visit(fr) {
-				return
+			if fr.typ == frameRecord && fr.tag == g.tag && r.at > from && !visit(fr) {
+				return nil
 			}
 		case errors.Is(err, errShort) && r.at+int64(len(r.buf)) < g.end:
-			if r.fill(g.end) != nil {
-				return
+			if err := r.fill(g.end); err != nil {
+				return err
 			}
 		case len(r.buf) == 0:
-			return
+			return nil
 		default:
-			r.step(min(resync(r.buf), len(r.buf)))
+			r.step(min(max(n, resync(r.buf)), len(r.buf)))
 		}
 	}
 }
@@ -179,20 +187,17 @@ func (l *Log) survey(g *generation, from int64, visit func(fr frame) bool) {
 func (l *Log) expire(now time.Time) {
 	limit := now.Add(-l.store.cfg.MaxAge).UnixNano()
 	for {
-		l.mu.Lock()
-		at := slices.IndexFunc(l.gens, l.mayGoLocked)
-		if at < 0 || l.acceptedLocked(l.gens[at]) > limit {
-			l.mu.Unlock()
+		g, _ := l.evictable()
+		if g == nil || l.accepted(g) > limit {
 			return
 		}
-		g := l.gens[at]
-		l.mu.Unlock()
 		newest := int64(0)
-		l.survey(g, 0, func(fr frame) bool {
+		err := l.survey(g, 0, func(fr frame) bool {
 			newest = max(newest, fr.accepted)
 			return true
 		})
-		if newest > limit || !l.evict("expired", fmt.Sprintf("is older than wal.max_age (%s)", l.store.cfg.MaxAge)) {
+		if err != nil || newest > limit || // what cannot be read is the reader's to judge
+			!l.evict("expired", fmt.Sprintf("is older than wal.max_age (%s)", l.store.cfg.MaxAge)) {
 			return
 		}
 	}

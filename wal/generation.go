@@ -37,6 +37,9 @@ type generation struct {
 
 func (g *generation) file() string { return filepath.Join(g.dir, segmentName) }
 
+// unread is how many items the reader has still to bring. It needs Log.mu.
+func (g *generation) unread() uint64 { return g.items - min(g.items, g.handed) }
+
 func genDir(laneDir string, num uint64) string {
 	return filepath.Join(laneDir, fmt.Sprintf("%016x", num))
 }

@@ -1,7 +1,6 @@
 package wal_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,21 +44,6 @@ func add(t *testing.T, l *wal.Log, data string) {
 	}
 }
 
-// copyOf is what the directory holds now.
-func copyOf(t *testing.T, dir string) string {
-	t.Helper()
-	for {
-		to := filepath.Join(t.TempDir(), "copy")
-		err := os.CopyFS(to, os.DirFS(dir))
-		if err == nil {
-			return to
-		}
-		if !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		} // an empty generation was removed meanwhile: again
-	}
-}
-
 // A backup is put back after the node went on from it: what was appended since and what is
 // appended now have different names.
 func TestPromise2_ARestoredDirectory(t *testing.T) {
@@ -67,7 +51,7 @@ func TestPromise2_ARestoredDirectory(t *testing.T) {
 	s := waltest.Open(t, dir, nil, "logs")
 	add(t, s.Lane("logs"), "in the backup")
 	s.Close()
-	backup := copyOf(t, dir)
+	backup := wal.CopyOf(t, dir)
 	for run := range 3 {
 		s := waltest.Open(t, dir, nil, "logs")
 		for i := range 3 {
@@ -90,8 +74,8 @@ func TestPromise2_AClonedDirectory(t *testing.T) {
 	dir, seen := t.TempDir(), names{}
 	s := waltest.Open(t, dir, nil, "logs")
 	add(t, s.Lane("logs"), "before")
-	left := waltest.Open(t, copyOf(t, dir), nil, "logs")
-	right := waltest.Open(t, copyOf(t, dir), nil, "logs")
+	left := waltest.Open(t, wal.CopyOf(t, dir), nil, "logs")
+	right := waltest.Open(t, wal.CopyOf(t, dir), nil, "logs")
 	for i := range 3 {
 		for who, l := range map[string]*wal.Log{"left": left.Lane("logs"), "right": right.Lane("logs"), "first": s.Lane("logs")} {
 			add(t, l, fmt.Sprint(who, i))
@@ -129,7 +113,7 @@ func TestPromise2_KilledInOverflow(t *testing.T) {
 		records[written] = true
 		add(t, l, written)
 		hold(2)
-		dir = copyOf(t, dir)
+		dir = wal.CopyOf(t, dir)
 		seen.read(t, l)
 	}
 	if len(seen) != len(records) {

@@ -24,8 +24,6 @@ type ledger struct {
 
 func newLedger(path string, cap int64, fs FS, log *slog.Logger) *ledger {
 	g := &ledger{path: path, max: ledgerMax(cap), fs: fs, log: log}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if err := g.open(); err != nil {
 		log.Warn("the ledger cannot be opened, tried again with the first loss", "err", err)
 	}
@@ -82,7 +80,9 @@ func (g *ledger) open() error {
 		f.Close()
 		return err
 	}
-	allocate(f, g.max)
+	if file, ok := f.(*os.File); ok {
+		Allocate(file, g.max)
+	}
 	if st.Size() == 0 {
 		if err := g.fs.SyncDir("ledger", filepath.Dir(g.path)); err != nil {
 			f.Close()

@@ -281,7 +281,7 @@ func (l *Log) abandon(gen *generation, end int64, err error) bool {
 		l.mu.Unlock()
 		return true
 	}
-	left := gen.items - min(gen.items, gen.handed)
+	left := gen.unread()
 	gen.handed += left
 	lost := l.loseLocked(left)
 	gen.keep = true

@@ -331,9 +331,6 @@ func (l *Log) loseLocked(n uint64) uint64 {
 	return n
 }
 
-// readItemsLocked is how many items of gen the reader will not bring any more.
-func (l *Log) readItemsLocked(gen *generation) uint64 { return gen.handed }
-
 // moveAside moves generations that hold what this process could not read to quarantine/, once
 // everything else in them is acknowledged. A newer spillway, or somebody, may read them.
 func (l *Log) moveAside() {
