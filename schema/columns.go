@@ -70,12 +70,18 @@ func newColumn(typ string) blockColumn {
 	panic(fmt.Sprintf("BUG: no column for type %s", typ))
 }
 
+// number is a fixed-width value.
+type number interface {
+	uint8 | uint16 | uint32 | int32 | uint64 | int64 | float64
+}
+
 // numbers is a column of fixed-width values.
-type numbers[T uint8 | uint16 | uint32 | int32 | uint64 | int64 | float64] struct {
+type numbers[T number] struct {
 	values []T
 }
 
 func (c *numbers[T]) add(v T)             { c.values = append(c.values, v) }
+func (c *numbers[T]) repeat()             { c.values = append(c.values, c.values[len(c.values)-1]) }
 func (c *numbers[T]) rows() int           { return len(c.values) }
 func (c *numbers[T]) size() int           { return binary.Size(c.values) }
 func (c *numbers[T]) truncate(rows int)   { c.values = c.values[:rows] }

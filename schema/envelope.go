@@ -38,8 +38,7 @@ func (s *Set) decodeResource(message []byte, item func([]byte) error) error {
 		return fmt.Errorf("attributes: %w", err)
 	}
 	s.header.stream = append(s.header.stream[:0], s.origin.Stream...)
-	s.header.texts[headStream] = s.header.stream
-	s.header.texts[headResourceURL] = url
+	s.header.resourceURL = url
 	c := walk(message)
 	for n := 0; c.next(); {
 		if c.tag != groupItems {
@@ -61,7 +60,7 @@ func (s *Set) decodeScope(message []byte, item func([]byte) error) error {
 	if err := s.header.setScope(head); err != nil {
 		return fmt.Errorf("attributes: %w", err)
 	}
-	s.header.texts[headScopeURL] = url
+	s.header.scopeURL = url
 	s.headers++
 	s.header.seal(s.headers)
 	c := walk(message)

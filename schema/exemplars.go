@@ -12,75 +12,54 @@ const (
 	exemplarAttributes = 7<<3 | delimited
 )
 
-type exemplarColumns struct {
-	attributes      *arrays[*maps]
-	time            *arrays[*numbers[uint32]]
-	value           *arrays[*numbers[float64]]
-	spanID, traceID *arrays[*strs]
-}
-
-func bindExemplars(r *Rows) exemplarColumns {
-	return exemplarColumns{
-		attributes: must[*arrays[*maps]](r, "Exemplars.FilteredAttributes"),
-		time:       must[*arrays[*numbers[uint32]]](r, "Exemplars.TimeUnix"),
-		value:      must[*arrays[*numbers[float64]]](r, "Exemplars.Value"),
-		spanID:     must[*arrays[*strs]](r, "Exemplars.SpanId"),
-		traceID:    must[*arrays[*strs]](r, "Exemplars.TraceId"),
-	}
+// exemplar is an Exemplar, aliasing the request.
+type exemplar struct {
+	time            uint64
+	value           float64
+	spanID, traceID []byte
+	attributes      *attributes
 }
 
 // addExemplars adds the row of a point's exemplars, which are its fields with that
 // tag. The point's own attributes are lost from s.attrs.
-func (s *Set) addExemplars(point []byte, tag uint32, to *exemplarColumns) error {
+func (s *Set) addExemplars(point []byte, tag uint32, to *Rows) error {
 	c := walk(point)
 	for c.next() {
 		if c.tag != tag {
 			continue
 		}
-		if err := s.addExemplar(c.bytes, to); err != nil {
+		if err := s.exemplar.open(c.bytes, &s.attrs); err != nil {
 			return fmt.Errorf("exemplar: %w", err)
 		}
+		to.exemplars.fill.add(&s.exemplar)
 	}
-	to.attributes.end()
-	to.time.end()
-	to.value.end()
-	to.spanID.end()
-	to.traceID.end()
+	to.exemplars.end()
 	return c.err
 }
 
-func (s *Set) addExemplar(message []byte, to *exemplarColumns) error {
-	var time uint64
-	var value float64
-	var spanID, traceID []byte
-	s.attrs.reset()
+// open decodes an Exemplar message, its attributes into a.
+func (e *exemplar) open(message []byte, a *attributes) error {
+	*e = exemplar{attributes: a}
+	a.reset()
 	c := walk(message)
 	for c.next() {
 		switch c.tag {
 		case exemplarTime:
-			time = c.value
+			e.time = c.value
 		case exemplarDouble:
-			value = c.float()
+			e.value = c.float()
 		case exemplarInt:
-			value = float64(int64(c.value))
+			e.value = float64(int64(c.value))
 		case exemplarSpanID:
-			spanID = c.id(spanIDLen)
+			e.spanID = c.id(spanIDLen)
 		case exemplarTraceID:
-			traceID = c.id(traceIDLen)
+			e.traceID = c.id(traceIDLen)
 		case exemplarAttributes:
-			c.check(s.attrs.add(c.bytes))
+			c.check(a.add(c.bytes))
 		}
 	}
 	if c.err != nil {
 		return c.err
 	}
-	if err := s.attrs.finish(); err != nil {
-		return err
-	}
-	to.attributes.elems.add(&s.attrs)
-	to.time.elems.add(seconds(time))
-	to.value.elems.add(value)
-	to.spanID.elems.addHex(spanID)
-	to.traceID.elems.addHex(traceID)
-	return nil
+	return a.finish()
 }

@@ -15,42 +15,10 @@ const (
 	expMax        = 13<<3 | fixed64
 )
 
-type expHistogramColumns struct {
-	distributionColumns
-	scale              *numbers[int32]
-	zeroCount          *numbers[uint64]
-	positive, negative bucketColumns
-}
-
-type bucketColumns struct {
-	offset *numbers[int32]
-	counts *arrays[*numbers[uint64]]
-}
-
-func bindExpHistograms(r *Rows) *expHistogramColumns {
-	return &expHistogramColumns{
-		distributionColumns: bindDistribution(r),
-		scale:               must[*numbers[int32]](r, "Scale"),
-		zeroCount:           must[*numbers[uint64]](r, "ZeroCount"),
-		positive: bucketColumns{
-			offset: must[*numbers[int32]](r, "PositiveOffset"),
-			counts: must[*arrays[*numbers[uint64]]](r, "PositiveBucketCounts"),
-		},
-		negative: bucketColumns{
-			offset: must[*numbers[int32]](r, "NegativeOffset"),
-			counts: must[*arrays[*numbers[uint64]]](r, "NegativeBucketCounts"),
-		},
-	}
-}
-
 // addExpHistogram adds the row of one ExponentialHistogramDataPoint message.
 func (s *Set) addExpHistogram(message []byte) error {
-	var p pointHead
-	var d distribution
-	var scale int32
-	var zeroCount uint64
-	var positive, negative []byte
-	s.attrs.reset()
+	p := s.newPoint()
+	var err error
 	c := walk(message)
 	for c.next() {
 		switch c.tag {
@@ -63,62 +31,49 @@ func (s *Set) addExpHistogram(message []byte) error {
 		case expFlags:
 			p.flags = uint32(c.value)
 		case expCount:
-			d.count = c.value
+			p.count = c.value
 		case expSum:
-			d.sum = c.float()
+			p.sum = c.float()
 		case expMin:
-			d.min = c.float()
+			p.min = c.float()
 		case expMax:
-			d.max = c.float()
+			p.max = c.float()
 		case expScale:
-			scale = c.zigzag()
+			p.scale = c.zigzag()
 		case expZeroCount:
-			zeroCount = c.value
+			p.zeroCount = c.value
 		case expPositive:
-			positive = c.bytes
+			p.positiveOffset, err = openBuckets(c.bytes, &p.positive)
+			c.check(err)
 		case expNegative:
-			negative = c.bytes
+			p.negativeOffset, err = openBuckets(c.bytes, &p.negative)
+			c.check(err)
 		}
 	}
 	if c.err != nil {
 		return c.err
 	}
-	if err := s.attrs.finish(); err != nil {
-		return err
-	}
-	to := s.addPoint(expHistograms, p).expHistograms
-	to.add(d, s.metric.temporality)
-	to.scale.add(scale)
-	to.zeroCount.add(zeroCount)
-	if err := to.positive.add(positive); err != nil {
-		return err
-	}
-	if err := to.negative.add(negative); err != nil {
-		return err
-	}
-	return s.addExemplars(message, expExemplars, &to.exemplars)
+	return s.addPoint(expHistograms, p, message, expExemplars)
 }
 
-// add adds the row of one Buckets message.
-func (to *bucketColumns) add(message []byte) error {
+// openBuckets decodes one Buckets message.
+func openBuckets(message []byte, counts *[]uint64) (offset int32, err error) {
 	const (
 		bucketsOffset       = 1<<3 | varint
 		bucketsCounts       = 2<<3 | varint
 		bucketsCountsPacked = 2<<3 | delimited
 	)
-	var offset int32
+	*counts = (*counts)[:0] // of two, the last one counts
 	c := walk(message)
 	for c.next() {
 		switch c.tag {
 		case bucketsOffset:
 			offset = c.zigzag()
 		case bucketsCounts:
-			to.counts.elems.add(c.value)
+			*counts = append(*counts, c.value)
 		case bucketsCountsPacked:
-			c.check(eachVarint(c.bytes, to.counts.elems.add))
+			c.check(eachVarint(c.bytes, func(v uint64) { *counts = append(*counts, v) }))
 		}
 	}
-	to.offset.add(offset)
-	to.counts.end()
-	return c.err
+	return offset, c.err
 }

@@ -17,57 +17,9 @@ const (
 	histogramMax          = 12<<3 | fixed64
 )
 
-// distribution is what both kinds of histogram sum up.
-type distribution struct {
-	count         uint64
-	sum, min, max float64 // 0 where the sender gave none
-}
-
-type distributionColumns struct {
-	count         *numbers[uint64]
-	sum, min, max *numbers[float64]
-	exemplars     exemplarColumns
-	temporality   *numbers[int32]
-}
-
-func bindDistribution(r *Rows) distributionColumns {
-	return distributionColumns{
-		count:       must[*numbers[uint64]](r, "Count"),
-		sum:         must[*numbers[float64]](r, "Sum"),
-		min:         must[*numbers[float64]](r, "Min"),
-		max:         must[*numbers[float64]](r, "Max"),
-		exemplars:   bindExemplars(r),
-		temporality: must[*numbers[int32]](r, "AggregationTemporality"),
-	}
-}
-
-func (c *distributionColumns) add(d distribution, temporality int32) {
-	c.count.add(d.count)
-	c.sum.add(d.sum)
-	c.min.add(d.min)
-	c.max.add(d.max)
-	c.temporality.add(temporality)
-}
-
-type histogramColumns struct {
-	distributionColumns
-	counts *arrays[*numbers[uint64]]
-	bounds *arrays[*numbers[float64]]
-}
-
-func bindHistograms(r *Rows) *histogramColumns {
-	return &histogramColumns{
-		distributionColumns: bindDistribution(r),
-		counts:              must[*arrays[*numbers[uint64]]](r, "BucketCounts"),
-		bounds:              must[*arrays[*numbers[float64]]](r, "ExplicitBounds"),
-	}
-}
-
 // addHistogram adds the row of one HistogramDataPoint message.
 func (s *Set) addHistogram(message []byte) error {
-	var p pointHead
-	var d distribution
-	s.attrs.reset()
+	p := s.newPoint()
 	c := walk(message)
 	for c.next() {
 		switch c.tag {
@@ -78,13 +30,21 @@ func (s *Set) addHistogram(message []byte) error {
 		case histogramFlags:
 			p.flags = uint32(c.value)
 		case histogramCount:
-			d.count = c.value
+			p.count = c.value
 		case histogramSum:
-			d.sum = c.float()
+			p.sum = c.float()
 		case histogramMin:
-			d.min = c.float()
+			p.min = c.float()
 		case histogramMax:
-			d.max = c.float()
+			p.max = c.float()
+		case histogramCounts:
+			p.counts = append(p.counts, c.value)
+		case histogramBounds:
+			p.bounds = append(p.bounds, c.float())
+		case histogramCountsPacked:
+			c.check(eachFixed64(c.bytes, func(v uint64) { p.counts = append(p.counts, v) }))
+		case histogramBoundsPacked:
+			c.check(eachFixed64(c.bytes, func(v uint64) { p.bounds = append(p.bounds, math.Float64frombits(v)) }))
 		case histogramAttributes:
 			c.check(s.attrs.add(c.bytes))
 		}
@@ -92,32 +52,5 @@ func (s *Set) addHistogram(message []byte) error {
 	if c.err != nil {
 		return c.err
 	}
-	if err := s.attrs.finish(); err != nil {
-		return err
-	}
-	to := s.addPoint(histograms, p).histograms
-	to.add(d, s.metric.temporality)
-	if err := to.addBuckets(message); err != nil {
-		return err
-	}
-	return s.addExemplars(message, histogramExemplars, &to.exemplars)
-}
-
-func (to *histogramColumns) addBuckets(message []byte) error {
-	c := walk(message)
-	for c.next() {
-		switch c.tag {
-		case histogramCounts:
-			to.counts.elems.add(c.value)
-		case histogramBounds:
-			to.bounds.elems.add(c.float())
-		case histogramCountsPacked:
-			c.check(eachFixed64(c.bytes, to.counts.elems.add))
-		case histogramBoundsPacked:
-			c.check(eachFixed64(c.bytes, func(v uint64) { to.bounds.elems.add(math.Float64frombits(v)) }))
-		}
-	}
-	to.counts.end()
-	to.bounds.end()
-	return c.err
+	return s.addPoint(histograms, p, message, histogramExemplars)
 }

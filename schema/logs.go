@@ -16,8 +16,8 @@ const (
 	logEventName      = 12<<3 | delimited
 )
 
-// logRecord is a LogRecord but for its attributes, aliasing the request.
-type logRecord struct {
+// logRow is a LogRecord, aliasing the request.
+type logRow struct {
 	time, observed  uint64
 	severityNumber  uint8
 	flags           uint8
@@ -25,31 +25,11 @@ type logRecord struct {
 	body            []byte // AnyValue
 	traceID, spanID []byte
 	eventName       []byte
-}
+	attributes      *attributes
 
-type logColumns struct {
-	timestamp, observed *numbers[int64]
-	traceID, spanID     *strs
-	flags               *numbers[uint8]
-	severityText        *lowCard
-	severityNumber      *numbers[uint8]
-	body, eventName     *strs
-	attributes          *maps
-}
-
-func bindLogs(r *Rows) *logColumns {
-	return &logColumns{
-		timestamp:      must[*numbers[int64]](r, "Timestamp"),
-		observed:       must[*numbers[int64]](r, "ObservedTimestamp"),
-		traceID:        must[*strs](r, "TraceId"),
-		spanID:         must[*strs](r, "SpanId"),
-		flags:          must[*numbers[uint8]](r, "TraceFlags"),
-		severityText:   must[*lowCard](r, "SeverityText"),
-		severityNumber: must[*numbers[uint8]](r, "SeverityNumber"),
-		body:           must[*strs](r, "Body"),
-		eventName:      must[*strs](r, "EventName"),
-		attributes:     must[*maps](r, "LogAttributes"),
-	}
+	// Made of them.
+	at, observedAt instant
+	bodyText       []byte
 }
 
 // addLog adds the row of one LogRecord message.
@@ -58,40 +38,30 @@ func (s *Set) addLog(message []byte) error {
 	if err := s.repeat(s.header.bytes); err != nil {
 		return err
 	}
-	l, err := openLog(message, &s.attrs)
+	l := &s.log
+	err := l.open(message, &s.attrs)
 	if err != nil {
 		return err
 	}
-	body, err := s.attrs.text(l.body)
-	if err != nil {
+	if l.bodyText, err = s.attrs.text(l.body); err != nil {
 		return fmt.Errorf("body: %w", err)
 	}
 	time := l.time
 	if time == 0 {
 		time = l.observed
 	}
-	at := resolve(time, s.origin.Accepted)
-	r := s.place(logs, &at)
-	at.note(&s.attrs)
-
-	c := r.logs
-	c.timestamp.add(at.nanos)
-	c.observed.add(resolve(l.observed, s.origin.Accepted).nanos)
-	c.traceID.addHex(l.traceID)
-	c.spanID.addHex(l.spanID)
-	c.flags.add(l.flags)
-	c.severityText.add(l.severityText)
-	c.severityNumber.add(l.severityNumber)
-	c.body.add(body)
-	c.eventName.add(l.eventName)
-	c.attributes.add(&s.attrs)
+	l.at = resolve(time, s.origin.Accepted)
+	l.observedAt = resolve(l.observed, s.origin.Accepted)
+	r := s.place(logs, &l.at)
+	l.at.note(&s.attrs)
+	r.logs.add(l)
 	s.count.Rows++
 	return nil
 }
 
-// openLog decodes a LogRecord message, its attributes into a.
-func openLog(message []byte, a *attributes) (logRecord, error) {
-	var l logRecord
+// open decodes a LogRecord message, its attributes into a.
+func (l *logRow) open(message []byte, a *attributes) error {
+	*l = logRow{attributes: a}
 	a.reset()
 	c := walk(message)
 	for c.next() {
@@ -119,7 +89,7 @@ func openLog(message []byte, a *attributes) (logRecord, error) {
 		}
 	}
 	if c.err != nil {
-		return l, c.err
+		return c.err
 	}
-	return l, a.finish()
+	return a.finish()
 }

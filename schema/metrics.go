@@ -31,27 +31,6 @@ type metric struct {
 	monotonic               bool
 }
 
-// pointColumns are the columns that rows of every kind of point have.
-type pointColumns struct {
-	name              *lowCard
-	description, unit *strs
-	attributes        *maps
-	start, time       *numbers[uint32]
-	flags             *numbers[uint32]
-}
-
-func bindPoints(r *Rows) *pointColumns {
-	return &pointColumns{
-		name:        must[*lowCard](r, "MetricName"),
-		description: must[*strs](r, "MetricDescription"),
-		unit:        must[*strs](r, "MetricUnit"),
-		attributes:  must[*maps](r, "Attributes"),
-		start:       must[*numbers[uint32]](r, "StartTimeUnix"),
-		time:        must[*numbers[uint32]](r, "TimeUnix"),
-		flags:       must[*numbers[uint32]](r, "Flags"),
-	}
-}
-
 // addMetric adds a row for each point of one Metric message.
 func (s *Set) addMetric(message []byte) error {
 	if err := s.metric.open(message); err != nil {
@@ -120,10 +99,49 @@ func (m *metric) open(message []byte) error {
 	return c.err
 }
 
-// pointHead is what every kind of point has beside its attributes.
-type pointHead struct {
+// pointRow is a point of any kind but for its exemplars, aliasing the request.
+type pointRow struct {
+	metric      *metric
+	attributes  *attributes
 	start, time uint64
 	flags       uint32
+	at          instant // made of time
+
+	value float64 // of gauges and sums
+
+	// Of histograms and summaries, as far as each has them; 0 where the sender gave none.
+	count         uint64
+	sum, min, max float64
+
+	scale                          int32 // of exponential histograms
+	zeroCount                      uint64
+	positiveOffset, negativeOffset int32
+
+	numberLists
+}
+
+// numberLists are a point's lists of numbers. Their memory is used for every point.
+type numberLists struct {
+	counts, positive, negative        []uint64  // of buckets
+	bounds, quantiles, quantileValues []float64 // of histograms and summaries
+}
+
+func (l *numberLists) reset() {
+	l.counts, l.positive, l.negative = l.counts[:0], l.positive[:0], l.negative[:0]
+	l.bounds, l.quantiles, l.quantileValues = l.bounds[:0], l.quantiles[:0], l.quantileValues[:0]
+}
+
+func (l *numberLists) size() int {
+	return 8 * (cap(l.counts) + cap(l.positive) + cap(l.negative) + cap(l.bounds) + cap(l.quantiles) + cap(l.quantileValues))
+}
+
+// newPoint returns an empty point of the metric at hand.
+func (s *Set) newPoint() *pointRow {
+	s.attrs.reset()
+	p := &s.point
+	p.numberLists.reset()
+	*p = pointRow{metric: &s.metric, attributes: &s.attrs, numberLists: p.numberLists}
+	return p
 }
 
 // The field numbers that the kinds of points agree on.
@@ -135,20 +153,16 @@ const (
 // noRecordedValue is the flag of a point that says that its series has ended.
 const noRecordedValue = 1
 
-// addPoint begins the row of a point, whose attributes are in s.attrs.
-func (s *Set) addPoint(t *Table, p pointHead) *Rows {
-	at := resolve(p.time, s.origin.Accepted)
-	r := s.place(t, &at)
-	at.note(&s.attrs)
-
-	c := r.points
-	c.name.add(s.metric.name)
-	c.description.add(s.metric.description)
-	c.unit.add(s.metric.unit)
-	c.attributes.add(&s.attrs)
-	c.start.add(seconds(p.start))
-	c.time.add(at.seconds())
-	c.flags.add(p.flags)
+// addPoint adds the row of a point and of its exemplars, which are its message's
+// fields with that tag.
+func (s *Set) addPoint(t *Table, p *pointRow, message []byte, exemplars uint32) error {
+	if err := s.attrs.finish(); err != nil {
+		return err
+	}
+	p.at = resolve(p.time, s.origin.Accepted)
+	r := s.place(t, &p.at)
+	p.at.note(&s.attrs)
+	r.points.add(p)
 	s.count.Rows++
-	return r
+	return s.addExemplars(message, exemplars, r)
 }

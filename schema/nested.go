@@ -42,6 +42,12 @@ type arrays[E blockColumn] struct {
 
 func (c *arrays[E]) end() { c.ends = append(c.ends, uint64(c.elems.rows())) }
 
+// addNumbers adds a row of them.
+func addNumbers[T number](c *arrays[*numbers[T]], values []T) {
+	c.elems.values = append(c.elems.values, values...)
+	c.end()
+}
+
 func (c *arrays[E]) rows() int             { return len(c.ends) }
 func (c *arrays[E]) size() int             { return 8*len(c.ends) + c.elems.size() }
 func (c *arrays[E]) state(b *proto.Buffer) { c.elems.state(b) }

@@ -23,17 +23,16 @@ type Rows struct {
 	before      mark   // what was here before that body
 	headed      uint64 // the header of the last row, as its Set counts them
 
-	// What the decoders fill; nil where the table has no such columns.
-	header        headerColumns
-	seq           *numbers[uint64]
-	logs          *logColumns
-	spans         *spanColumns
-	traceTimes    *traceTimeColumns
-	points        *pointColumns
-	numbers       *numberColumns
-	histograms    *histogramColumns
-	expHistograms *expHistogramColumns
-	summaries     *summaryColumns
+	// What fills the columns; empty where the table has none of a kind.
+	heads      []func(h *header, again bool)
+	seq        *numbers[uint64]
+	logs       fillers[logRow]
+	spans      fillers[spanRow]
+	events     parts[spanEvent]
+	links      parts[spanLink]
+	points     fillers[pointRow]
+	exemplars  parts[exemplar]
+	traceTimes traceTimeColumns
 }
 
 // mark is a state of a Rows to go back to.
@@ -46,39 +45,14 @@ type mark struct {
 func NewRows(t *Table, partition int32) *Rows {
 	r := &Rows{table: t, partition: partition}
 	for _, c := range t.columns {
-		if c.inserted() && c.name != fenceColumn {
-			r.columns = append(r.columns, newColumn(c.blockType()))
+		if c.fill != nil {
+			data := newColumn(c.blockType())
+			c.fill(r, data)
+			r.columns = append(r.columns, data)
 		}
 	}
-	r.header = bindHeader(r)
-	r.seq, _ = find[*numbers[uint64]](r, "IngestSeq")
-	t.bind(r)
 	r.Reset()
 	return r
-}
-
-// find returns the column of that name, if the table has it.
-func find[C blockColumn](r *Rows, name string) (column C, found bool) {
-	i := 0
-	for _, c := range r.table.columns {
-		if !c.inserted() || c.name == fenceColumn {
-			continue
-		}
-		if c.name == name {
-			return r.columns[i].(C), true
-		}
-		i++
-	}
-	return column, false
-}
-
-// must returns the column of that name.
-func must[C blockColumn](r *Rows, name string) C {
-	c, found := find[C](r, name)
-	if !found {
-		panic(fmt.Sprintf("BUG: table %s has no column %s", r.table.name, name))
-	}
-	return c
 }
 
 // Table is the table the rows are for.
@@ -142,9 +116,7 @@ func (r *Rows) Reset() {
 func (r *Rows) begin(body uint64) {
 	r.body = body
 	r.before = mark{r.Len(), r.first, r.last}
-	if r.traceTimes != nil {
-		r.traceTimes.seen.truncate(0)
-	}
+	r.traceTimes.seen.truncate(0)
 }
 
 // rollback drops what came since begin, a row in the making included.

@@ -50,8 +50,29 @@ type Set struct {
 	repeatable int             // bytes of texts that may still be repeated
 	header     header
 	headers    uint64     // counts headers
-	metric     metric     // that the points at hand belong to
 	attrs      attributes // of the item at hand, or of one of its parts
+	atHand                // and the item itself
+}
+
+// atHand is what is being decoded. It is here, and not on the stack, because the
+// fills are called through function values.
+type atHand struct {
+	log      logRow
+	span     spanRow
+	event    spanEvent
+	link     spanLink
+	metric   metric // that the point belongs to
+	point    pointRow
+	exemplar exemplar
+}
+
+// release lets go of the request.
+func (a *atHand) release() {
+	lists := a.point.numberLists
+	if lists.size() > maxArena {
+		lists = numberLists{}
+	}
+	*a = atHand{point: pointRow{numberLists: lists}}
 }
 
 // maxPartitions is how many partitions of one table the rows of one body may
@@ -154,8 +175,8 @@ func (s *Set) append(body []byte, o Origin, item func([]byte) error) (Count, err
 	s.touched = s.touched[:0]
 	clear(s.partitions[:])
 	s.header.release()
-	s.metric = metric{}
 	s.attrs.release()
+	s.atHand.release()
 	return count, err
 }
 
@@ -164,7 +185,10 @@ func (s *Set) append(body []byte, o Origin, item func([]byte) error) (Count, err
 func (s *Set) place(t *Table, at *instant) *Rows {
 	r := s.bucket(t, at)
 	r.note(*at)
-	r.header.add(&s.header, r.headed == s.header.stamp)
+	again := r.headed == s.header.stamp
+	for _, add := range r.heads {
+		add(&s.header, again)
+	}
 	r.headed = s.header.stamp
 	if r.seq != nil {
 		r.seq.add(s.origin.Seq)

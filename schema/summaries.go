@@ -9,27 +9,12 @@ const (
 	summaryFlags      = 8<<3 | varint
 )
 
-type summaryColumns struct {
-	count            *numbers[uint64]
-	sum              *numbers[float64]
-	quantile, values *arrays[*numbers[float64]]
-}
-
-func bindSummaries(r *Rows) *summaryColumns {
-	return &summaryColumns{
-		count:    must[*numbers[uint64]](r, "Count"),
-		sum:      must[*numbers[float64]](r, "Sum"),
-		quantile: must[*arrays[*numbers[float64]]](r, "ValueAtQuantiles.Quantile"),
-		values:   must[*arrays[*numbers[float64]]](r, "ValueAtQuantiles.Value"),
-	}
-}
+// noExemplars is a tag that no field has: summaries have none.
+const noExemplars = 0
 
 // addSummary adds the row of one SummaryDataPoint message.
 func (s *Set) addSummary(message []byte) error {
-	var p pointHead
-	var count uint64
-	var sum float64
-	s.attrs.reset()
+	p := s.newPoint()
 	c := walk(message)
 	for c.next() {
 		switch c.tag {
@@ -40,9 +25,11 @@ func (s *Set) addSummary(message []byte) error {
 		case summaryFlags:
 			p.flags = uint32(c.value)
 		case summaryCount:
-			count = c.value
+			p.count = c.value
 		case summarySum:
-			sum = c.float()
+			p.sum = c.float()
+		case summaryQuantiles:
+			c.check(p.openQuantile(c.bytes))
 		case summaryAttributes:
 			c.check(s.attrs.add(c.bytes))
 		}
@@ -50,28 +37,11 @@ func (s *Set) addSummary(message []byte) error {
 	if c.err != nil {
 		return c.err
 	}
-	if err := s.attrs.finish(); err != nil {
-		return err
-	}
-	to := s.addPoint(summaries, p).summaries
-	to.count.add(count)
-	to.sum.add(sum)
-	return to.addQuantiles(message)
+	return s.addPoint(summaries, p, message, noExemplars)
 }
 
-func (to *summaryColumns) addQuantiles(message []byte) error {
-	c := walk(message)
-	for c.next() {
-		if c.tag == summaryQuantiles {
-			c.check(to.addQuantile(c.bytes))
-		}
-	}
-	to.quantile.end()
-	to.values.end()
-	return c.err
-}
-
-func (to *summaryColumns) addQuantile(message []byte) error {
+// openQuantile decodes one ValueAtQuantile message.
+func (p *pointRow) openQuantile(message []byte) error {
 	const (
 		quantileQuantile = 1<<3 | fixed64
 		quantileValue    = 2<<3 | fixed64
@@ -86,7 +56,7 @@ func (to *summaryColumns) addQuantile(message []byte) error {
 			value = c.float()
 		}
 	}
-	to.quantile.elems.add(quantile)
-	to.values.elems.add(value)
+	p.quantiles = append(p.quantiles, quantile)
+	p.quantileValues = append(p.quantileValues, value)
 	return c.err
 }

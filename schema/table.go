@@ -9,6 +9,7 @@ import (
 // Tables are shared by the whole process and read-only.
 type Table struct {
 	name       string
+	about      string // what a row is, for people
 	columns    []column
 	indexes    []index
 	engine     string
@@ -19,9 +20,9 @@ type Table struct {
 	settings   []string // beyond those every table has
 	signal     signal
 	identified bool
-	weekly     bool        // partitions are weeks, not days
-	bind       func(*Rows) // points the decoder at the columns it fills
-	ordinal    int         // position in Tables
+	weekly     bool   // partitions are weeks, not days
+	shardBy    string // the sharding key of the table in front of a cluster's
+	ordinal    int    // position in Tables
 }
 
 // Tables returns the tables in creation order. Rows are to be inserted in this
@@ -120,12 +121,14 @@ const (
 	signalMetrics
 )
 
-// A column is one line of a CREATE TABLE.
+// A column is one line of a CREATE TABLE, and how rows fill it.
 type column struct {
 	name  string
 	typ   string // as ClickHouse spells it
 	codec string // "" is the server's default
 	value string // "", or DEFAULT, MATERIALIZED, ALIAS or EPHEMERAL with an expression
+	fill  fill   // nil: the server fills it
+	about string // what fills it, for people; fields as OTLP names them
 }
 
 // inserted reports whether an INSERT names the column.
@@ -178,10 +181,10 @@ const insertedAt = "MATERIALIZED if(throwIf(nowInBlock() > IngestFence, 'fenced'
 // ingestColumns end every identified table. Writers that know nothing of us omit
 // all of them: their rows have no identity and never meet the fence.
 var ingestColumns = []column{
-	{"InsertedAt", typeTime, delta4, insertedAt},
-	{"IngestStream", typeLowCard, zstd, ""},
-	{"IngestSeq", "UInt64", delta8, ""},
-	{fenceColumn, typeTime, "", "EPHEMERAL toDateTime('2100-01-01')"},
+	{"InsertedAt", typeTime, delta4, insertedAt, nil, "the server's clock at the INSERT"},
+	{"IngestStream", typeLowCard, zstd, "", fromHead(func(c *lowCard, h *header) { c.add(h.stream) }), "which log the row's record came from, see docs/guarantees.md; empty when it had no identity"},
+	{"IngestSeq", "UInt64", delta8, "", bound(func(r *Rows, c *numbers[uint64]) { r.seq = c }), "the record's number in its log; a record has many rows"},
+	{fenceColumn, typeTime, "", "EPHEMERAL toDateTime('2100-01-01')", nil, "never stored: the server refuses a block that arrives later than this"},
 }
 
 var ingestIndexes = []index{

@@ -8,36 +8,36 @@ import "slices"
 func logsTable() *Table {
 	return &Table{
 		name:       "otel_logs",
+		about:      "one row a log record",
 		signal:     signalLogs,
 		identified: true,
-		bind:       func(r *Rows) { r.logs = bindLogs(r) },
 		columns: slices.Concat([]column{
-			{"Timestamp", typeNanos, delta8, ""},
-			{"TimestampTime", typeTime, "", "ALIAS toDateTime(Timestamp)"}, // queried by older dashboards
-			{"ObservedTimestamp", typeNanos, delta8, "DEFAULT Timestamp"},
-			{"TraceId", typeString, zstd, ""},
-			{"SpanId", typeString, zstd, ""},
-			{"TraceFlags", "UInt8", "", ""},
-			{"SeverityText", typeLowCard, zstd, ""},
-			{"SeverityNumber", "UInt8", "", ""},
-			{"ServiceName", typeLowCard, zstd, ""},
-			{"Body", typeString, zstd, ""},
-			{"ResourceSchemaUrl", typeLowCard, zstd, ""},
-			{"ResourceAttributes", typeMap, zstd, ""},
-			{"ScopeSchemaUrl", typeLowCard, zstd, ""},
-			{"ScopeName", typeString, zstd, ""},
-			{"ScopeVersion", typeLowCard, zstd, ""},
-			{"ScopeAttributes", typeMap, zstd, ""},
-			{"LogAttributes", typeMap, zstd, ""},
-			{"EventName", typeString, zstd, ""},
-			{"__otel_materialized_k8s.cluster.name", typeLowCard, zstd, "MATERIALIZED ResourceAttributes['k8s.cluster.name']"},
-			{"__otel_materialized_k8s.namespace.name", typeLowCard, zstd, "MATERIALIZED ResourceAttributes['k8s.namespace.name']"},
-			{"__otel_materialized_k8s.deployment.name", typeLowCard, zstd, "MATERIALIZED ResourceAttributes['k8s.deployment.name']"},
-			{"__otel_materialized_k8s.pod.name", typeLowCard, zstd, "MATERIALIZED ResourceAttributes['k8s.pod.name']"},
-			{"__otel_materialized_host.name", typeLowCard, zstd, "MATERIALIZED ResourceAttributes['host.name']"},
-			{"__otel_materialized_deployment.environment.name", typeLowCard, zstd, "MATERIALIZED ResourceAttributes['deployment.environment.name']"},
-			{"ResourceAttributeItems", "Array(String)", "", "ALIAS " + items("ResourceAttributes")},
-			{"LogAttributeItems", "Array(String)", "", "ALIAS " + items("LogAttributes")},
+			{"Timestamp", typeNanos, delta8, "", fromLog(func(c *numbers[int64], l *logRow) { c.add(l.at.nanos) }), "time_unix_nano; if 0, observed_time_unix_nano; if that is 0 too or out of bounds, when it was accepted"},
+			{"TimestampTime", typeTime, "", "ALIAS toDateTime(Timestamp)", nil, "Timestamp in seconds, for older dashboards"},
+			{"ObservedTimestamp", typeNanos, delta8, "DEFAULT Timestamp", fromLog(func(c *numbers[int64], l *logRow) { c.add(l.observedAt.nanos) }), "observed_time_unix_nano; if 0, when it was accepted"},
+			{"TraceId", typeString, zstd, "", fromLog(func(c *strs, l *logRow) { c.addHex(l.traceID) }), "trace_id in hexadecimal, empty when absent"},
+			{"SpanId", typeString, zstd, "", fromLog(func(c *strs, l *logRow) { c.addHex(l.spanID) }), "span_id in hexadecimal, empty when absent"},
+			{"TraceFlags", "UInt8", "", "", fromLog(func(c *numbers[uint8], l *logRow) { c.add(l.flags) }), "the low eight bits of flags: those of the W3C trace context"},
+			{"SeverityText", typeLowCard, zstd, "", fromLog(func(c *lowCard, l *logRow) { c.add(l.severityText) }), "severity_text, as it came"},
+			{"SeverityNumber", "UInt8", "", "", fromLog(func(c *numbers[uint8], l *logRow) { c.add(l.severityNumber) }), "severity_number: 1–4 trace, 5–8 debug, 9–12 info, 13–16 warn, 17–20 error, 21–24 fatal"},
+			{"ServiceName", typeLowCard, zstd, "", headService, "the resource's service.name"},
+			{"Body", typeString, zstd, "", fromLog(func(c *strs, l *logRow) { c.add(l.bodyText) }), "body; JSON when it is an array or a map"},
+			{"ResourceSchemaUrl", typeLowCard, zstd, "", fromHead(func(c *lowCard, h *header) { c.add(h.resourceURL) }), "schema_url of the resource"},
+			{"ResourceAttributes", typeMap, zstd, "", headResource, "attributes of the resource"},
+			{"ScopeSchemaUrl", typeLowCard, zstd, "", fromHead(func(c *lowCard, h *header) { c.add(h.scopeURL) }), "schema_url of the scope"},
+			{"ScopeName", typeString, zstd, "", headScopeName, "name of the scope"},
+			{"ScopeVersion", typeLowCard, zstd, "", fromHead(func(c *lowCard, h *header) { c.add(h.scopeVersion) }), "version of the scope"},
+			{"ScopeAttributes", typeMap, zstd, "", headScope, "attributes of the scope"},
+			{"LogAttributes", typeMap, zstd, "", fromLog(func(c *maps, l *logRow) { c.add(l.attributes) }), "attributes of the record"},
+			{"EventName", typeString, zstd, "", fromLog(func(c *strs, l *logRow) { c.add(l.eventName) }), "event_name"},
+			resourceColumn("k8s.cluster.name"),
+			resourceColumn("k8s.namespace.name"),
+			resourceColumn("k8s.deployment.name"),
+			resourceColumn("k8s.pod.name"),
+			resourceColumn("host.name"),
+			resourceColumn("deployment.environment.name"),
+			itemsColumn("ResourceAttributeItems", "ResourceAttributes"),
+			itemsColumn("LogAttributeItems", "LogAttributes"),
 		}, ingestColumns),
 		indexes: slices.Concat([]index{
 			{"idx_ts", "Timestamp", minmax},
@@ -53,12 +53,19 @@ func logsTable() *Table {
 		primaryKey: "(toStartOfFiveMinutes(Timestamp), ServiceName)",
 		orderBy:    "(toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)",
 		expires:    "toDateTime(Timestamp)",
+		shardBy:    "if(TraceId = '', rand64(), cityHash64(TraceId))",
 		settings:   []string{"enable_block_number_column = 1", "enable_block_offset_column = 1"},
 	}
 }
 
-// items renders a map as its key=value strings, the form that a text index can
-// answer has(..., 'key=value') from.
-func items(attributes string) string {
-	return "arrayMap(kv -> concat(kv.1, '=', kv.2), " + attributes + "::Array(Tuple(String, String)))"
+// resourceColumn has a resource attribute beside the map, for dashboards that
+// recognise the expression and read the column instead.
+func resourceColumn(attribute string) column {
+	return column{"__otel_materialized_" + attribute, typeLowCard, zstd, "MATERIALIZED ResourceAttributes['" + attribute + "']", nil, "the resource's " + attribute}
+}
+
+// itemsColumn renders a map as its key=value strings, the form that a text index
+// can answer has(..., 'key=value') from.
+func itemsColumn(name, attributes string) column {
+	return column{name, "Array(String)", "", "ALIAS arrayMap(kv -> concat(kv.1, '=', kv.2), " + attributes + "::Array(Tuple(String, String)))", nil, attributes + " as key=value, for has(" + name + ", 'key=value')"}
 }

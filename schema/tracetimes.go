@@ -10,19 +10,10 @@ type traceTimeColumns struct {
 	seen dictionary
 }
 
-func bindTraceTimes(r *Rows) *traceTimeColumns {
-	return &traceTimeColumns{
-		traceID: must[*strs](r, "TraceId"),
-		start:   must[*numbers[uint32]](r, "Start"),
-		end:     must[*numbers[uint32]](r, "End"),
-		day:     must[*numbers[uint16]](r, "Day"),
-	}
-}
-
 // addTraceTime widens the time range of a trace on the day of one of its spans.
 func (s *Set) addTraceTime(traceID []byte, at instant) {
 	r := s.place(traceTimes, &at)
-	c := r.traceTimes
+	c := &r.traceTimes
 	row := r.before.rows + int(c.seen.index(traceID))
 	if row < r.Len() {
 		c.start.values[row] = min(c.start.values[row], at.seconds())
