@@ -21,14 +21,14 @@ type exemplar struct {
 }
 
 // addExemplars adds the row of a point's exemplars, which are its fields with that
-// tag. The point's own attributes are lost from s.attrs.
+// tag.
 func (s *Set) addExemplars(point []byte, tag uint32, to *Rows) error {
 	c := walk(point)
 	for c.next() {
 		if c.tag != tag {
 			continue
 		}
-		if err := s.exemplar.open(c.bytes, &s.attrs); err != nil {
+		if err := s.exemplar.open(c.bytes, &s.partAttrs); err != nil {
 			return fmt.Errorf("exemplar: %w", err)
 		}
 		to.exemplars.fill.add(&s.exemplar)

@@ -17,7 +17,13 @@ type lowCard struct {
 	remap []uint32 // scratch of appendRange
 }
 
-func (c *lowCard) add(v []byte) { c.keys = append(c.keys, c.dict.index(v)) }
+func (c *lowCard) add(v []byte) {
+	if n := len(c.keys); n > 0 && c.dict.is(c.keys[n-1], v) {
+		c.keys = append(c.keys, c.keys[n-1])
+		return
+	}
+	c.keys = append(c.keys, c.dict.index(v))
+}
 
 // repeat adds the last row once more.
 func (c *lowCard) repeat() { c.keys = append(c.keys, c.keys[len(c.keys)-1]) }
@@ -125,6 +131,9 @@ func (d *dictionary) value(i uint32) []byte {
 	}
 	return d.text[start:d.ends[i]]
 }
+
+// is reports whether v has that number: cheaper than to ask for its number.
+func (d *dictionary) is(i uint32, v []byte) bool { return string(d.value(i)) == string(v) }
 
 // index returns the number of v, which is new if it equals len before the call.
 func (d *dictionary) index(v []byte) uint32 {

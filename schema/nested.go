@@ -84,8 +84,17 @@ type maps struct {
 
 func (c *maps) add(a *attributes) {
 	c.last = len(c.values.wire)
-	for _, p := range a.pairs {
-		c.keys.add(p.key)
+	guess := len(c.keys.keys) // the keys of the row before are likely those of this one
+	if n := len(c.ends); n > 0 {
+		guess = c.ends.start(n - 1)
+	}
+	before := len(c.keys.keys)
+	for i, p := range a.pairs {
+		if k := guess + i; k < before && c.keys.dict.is(c.keys.keys[k], p.key) {
+			c.keys.keys = append(c.keys.keys, c.keys.keys[k])
+		} else {
+			c.keys.keys = append(c.keys.keys, c.keys.dict.index(p.key))
+		}
 		c.values.add(p.value)
 	}
 	c.ends = append(c.ends, uint64(c.keys.rows()))

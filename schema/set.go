@@ -50,8 +50,9 @@ type Set struct {
 	repeatable int             // bytes of texts that may still be repeated
 	header     header
 	headers    uint64     // counts headers
-	attrs      attributes // of the item at hand, or of one of its parts
-	atHand                // and the item itself
+	attrs      attributes // of the item at hand
+	partAttrs  attributes // of one of its events, links or exemplars
+	atHand                // the item itself
 }
 
 // atHand is what is being decoded. It is here, and not on the stack, because the
@@ -176,6 +177,7 @@ func (s *Set) append(body []byte, o Origin, item func([]byte) error) (Count, err
 	clear(s.partitions[:])
 	s.header.release()
 	s.attrs.release()
+	s.partAttrs.release()
 	s.atHand.release()
 	return count, err
 }

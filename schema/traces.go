@@ -42,7 +42,8 @@ type spanRow struct {
 	statusMessage             []byte
 	attributes                *attributes
 
-	at instant // made of start
+	at    instant // made of start
+	parts int     // where in the message the first event or link is; beyond its end if there is none
 }
 
 // duration is in nanoseconds; zero if either end is missing or they are swapped.
@@ -67,7 +68,7 @@ func (s *Set) addSpan(message []byte) error {
 	r := s.place(traces, &sp.at)
 	sp.at.note(&s.attrs)
 	r.spans.add(sp)
-	if err := s.addEventsAndLinks(message, r); err != nil {
+	if err := s.addEventsAndLinks(message[sp.parts:], r); err != nil {
 		return err
 	}
 	if !isZero(sp.traceID) {
@@ -79,10 +80,10 @@ func (s *Set) addSpan(message []byte) error {
 
 // open decodes a Span message, its attributes into a.
 func (s *spanRow) open(message []byte, a *attributes) error {
-	*s = spanRow{attributes: a}
+	*s = spanRow{attributes: a, parts: len(message)}
 	a.reset()
 	c := walk(message)
-	for c.next() {
+	for start := 0; c.next(); start = c.at {
 		switch c.tag {
 		case spanTraceID:
 			s.traceID = c.id(traceIDLen)
@@ -102,6 +103,8 @@ func (s *spanRow) open(message []byte, a *attributes) error {
 			s.end = c.value
 		case spanAttributes:
 			c.check(a.add(c.bytes))
+		case spanEvents, spanLinks:
+			s.parts = min(s.parts, start)
 		case spanStatus:
 			c.check(s.openStatus(c.bytes))
 		}
@@ -129,17 +132,18 @@ func (s *spanRow) openStatus(message []byte) error {
 	return c.err
 }
 
-func (s *Set) addEventsAndLinks(message []byte, to *Rows) error {
-	c := walk(message)
+// addEventsAndLinks adds those in fields, the rest of a span's message.
+func (s *Set) addEventsAndLinks(fields []byte, to *Rows) error {
+	c := walk(fields)
 	for c.next() {
 		switch c.tag {
 		case spanEvents:
-			if err := s.event.open(c.bytes, &s.attrs); err != nil {
+			if err := s.event.open(c.bytes, &s.partAttrs); err != nil {
 				return fmt.Errorf("event: %w", err)
 			}
 			to.events.fill.add(&s.event)
 		case spanLinks:
-			if err := s.link.open(c.bytes, &s.attrs); err != nil {
+			if err := s.link.open(c.bytes, &s.partAttrs); err != nil {
 				return fmt.Errorf("link: %w", err)
 			}
 			to.links.fill.add(&s.link)

@@ -71,6 +71,9 @@ func (t *texts) release() {
 
 // text returns the text of an AnyValue. A string's text is the string itself.
 func (t *texts) text(raw []byte) ([]byte, error) {
+	if text, rest, ok := first(raw, valueString); ok && len(rest) == 0 {
+		return text, nil // most values are short strings
+	}
 	v, err := openValue(raw)
 	if err != nil {
 		return nil, err
@@ -190,6 +193,11 @@ func openPair(keyValue []byte) (pair, error) {
 		pairKey   = 1<<3 | delimited
 		pairValue = 2<<3 | delimited
 	)
+	if key, rest, ok := first(keyValue, pairKey); ok {
+		if value, rest, ok := first(rest, pairValue); ok && len(rest) == 0 {
+			return pair{key, value}, nil // as most are
+		}
+	}
 	var p pair
 	c := walk(keyValue)
 	for c.next() {

@@ -60,7 +60,13 @@ func (c *cursor) next() bool {
 	case varint:
 		c.value = c.varint()
 	case delimited:
-		n := c.varint()
+		var n uint64
+		if c.at < len(c.message) && c.message[c.at] < 0x80 { // and nearly all lengths
+			n = uint64(c.message[c.at])
+			c.at++
+		} else {
+			n = c.varint()
+		}
 		if n > uint64(len(c.message)-c.at) {
 			return c.fail(io.ErrUnexpectedEOF)
 		}
@@ -106,6 +112,16 @@ func (c *cursor) varint() uint64 {
 		c.check(errVarint)
 	}
 	return 0
+}
+
+// first returns the bytes of a message's first field, if that has a tag and a length
+// of one byte each, and what follows it.
+func first(message []byte, tag uint32) (field, rest []byte, ok bool) {
+	if len(message) < 2 || uint32(message[0]) != tag || message[1] >= 0x80 || int(message[1]) > len(message)-2 {
+		return nil, nil, false
+	}
+	end := 2 + int(message[1])
+	return message[2:end:end], message[end:], true
 }
 
 // float is the value of a double field.
