@@ -139,39 +139,44 @@ func benchRequests(t testing.TB, items int) []request {
 	}
 }
 
-// benchmark decodes one request again and again; each time its rows join a merge,
-// which is encoded when it has 10 000 rows, as the writer does.
+// benchmark decodes one request again and again. When there are 10 000 rows they are
+// encoded, a block for each table, as the writer does.
 func benchmark(b *testing.B, request request) {
 	const mergeRows = 10_000
-	s := schema.NewSet()
-	merges := map[*schema.Table]*schema.Rows{}
+	var sets []*schema.Set
 	var block proto.Buffer
-	rows, encoded := 0, 0
+	rows, waiting, n := 0, 0, 0
 	b.ReportAllocs()
 	b.SetBytes(int64(len(request.body)))
 	for b.Loop() {
-		s.Reset()
-		count, err := request.add(s, request.body, origin())
+		if n == len(sets) {
+			sets = append(sets, schema.NewSet())
+		}
+		count, err := request.add(sets[n], request.body, origin())
 		if err != nil {
 			b.Fatal(err)
 		}
+		n++
 		rows += count.Rows
-		for r := range s.Buckets() {
-			m := merges[r.Table()]
-			if m == nil {
-				m = schema.NewRows(r.Table(), r.Partition())
-				merges[r.Table()] = m
-			}
-			m.AppendRows(r)
-			if m.Len() >= mergeRows {
-				block.Reset()
-				if err := m.Encode(&block, fence); err != nil {
-					b.Fatal(err)
-				}
-				encoded += len(block.Buf)
-				m.Reset()
+		if waiting += count.Rows; waiting < mergeRows {
+			continue
+		}
+		merge := map[*schema.Table][]*schema.Rows{}
+		for _, s := range sets {
+			for r := range s.Buckets() {
+				merge[r.Table()] = append(merge[r.Table()], r)
 			}
 		}
+		for _, all := range merge {
+			block.Reset()
+			if err := schema.Encode(&block, fence, all...); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, s := range sets {
+			s.Reset()
+		}
+		waiting, n = 0, 0
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/row")

@@ -19,11 +19,11 @@ type row map[string]any
 
 type kv [2]string
 
-func encode(t testing.TB, r *schema.Rows) []byte {
+func encode(t testing.TB, all ...*schema.Rows) []byte {
 	t.Helper()
 	var b proto.Buffer
-	if err := r.Encode(&b, fence); err != nil {
-		t.Fatalf("encode %s: %v", r.Table().Name(), err)
+	if err := schema.Encode(&b, fence, all...); err != nil {
+		t.Fatalf("encode %s: %v", all[0].Table().Name(), err)
 	}
 	return b.Buf
 }

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -22,7 +23,9 @@ type blockColumn interface {
 
 	// state writes what Native puts before the data of a column, nested or not.
 	state(*proto.Buffer)
-	encode(*proto.Buffer)
+	// encode writes the data of all, columns of the same type of which this is the
+	// first, as one column.
+	encode(b *proto.Buffer, all []blockColumn)
 }
 
 // newColumn makes an empty column of a ClickHouse type out of those the tables use.
@@ -92,9 +95,11 @@ func (c *numbers[T]) appendRange(src blockColumn, from, to int) {
 	c.values = append(c.values, src.(*numbers[T]).values[from:to]...)
 }
 
-func (c *numbers[T]) encode(b *proto.Buffer) {
-	// No error: the width of every T is known.
-	b.Buf, _ = binary.Append(b.Buf, binary.LittleEndian, c.values)
+func (c *numbers[T]) encode(b *proto.Buffer, all []blockColumn) {
+	for _, c := range all {
+		// No error: the width of every T is known.
+		b.Buf, _ = binary.Append(b.Buf, binary.LittleEndian, c.(*numbers[T]).values)
+	}
 }
 
 // strs is a String column, held in the form that Native gives it: length and
@@ -121,11 +126,8 @@ func (c *strs) addHex(id []byte) {
 		c.wire = append(c.wire, 0)
 		return
 	}
-	const digits = "0123456789abcdef"
 	c.wire = append(c.wire, byte(2*len(id))) // ids are short: one byte of length
-	for _, b := range id {
-		c.wire = append(c.wire, digits[b>>4], digits[b&15])
-	}
+	c.wire = hex.AppendEncode(c.wire, id)
 }
 
 // repeat adds the last row, which must have come from add, once more.
@@ -141,7 +143,11 @@ func (c *strs) size() int           { return len(c.wire) }
 func (c *strs) reset()              { c.wire, c.n, c.last = c.wire[:0], 0, 0 }
 func (c *strs) state(*proto.Buffer) {}
 
-func (c *strs) encode(b *proto.Buffer) { b.PutRaw(c.wire) }
+func (c *strs) encode(b *proto.Buffer, all []blockColumn) {
+	for _, c := range all {
+		b.PutRaw(c.(*strs).wire)
+	}
+}
 
 func (c *strs) truncate(rows int) {
 	c.wire, c.n = c.wire[:c.offset(rows)], rows

@@ -332,7 +332,7 @@ func TestDictionariesOfEveryWidth(t *testing.T) {
 func TestWhatCannotBeSentIsNotEncoded(t *testing.T) {
 	var b proto.Buffer
 	logs := schema.NewRows(schema.Tables()[2], 20_000)
-	if err := logs.Encode(&b, fence); err == nil || len(b.Buf) > 0 {
+	if err := schema.Encode(&b, fence, logs); err == nil || len(b.Buf) > 0 {
 		t.Errorf("no rows: %v, %d bytes", err, len(b.Buf))
 	}
 	s := schema.NewSet()
@@ -341,7 +341,7 @@ func TestWhatCannotBeSentIsNotEncoded(t *testing.T) {
 	}
 	for r := range s.Buckets() {
 		for _, fence := range []time.Time{{}, time.Unix(0, 0), time.Unix(1<<32, 0)} {
-			if err := r.Encode(&b, fence); err == nil || len(b.Buf) > 0 {
+			if err := schema.Encode(&b, fence, r); err == nil || len(b.Buf) > 0 {
 				t.Errorf("fence %v: %v, %d bytes", fence, err, len(b.Buf))
 			}
 		}

@@ -57,7 +57,7 @@ func create(e *enginetest.Engine) {
 
 func insert(ctx context.Context, conn clickhouse.Conn, database string, r *schema.Rows, fence time.Time) error {
 	var b proto.Buffer
-	if err := r.Encode(&b, fence); err != nil {
+	if err := schema.Encode(&b, fence, r); err != nil {
 		return err
 	}
 	return conn.InsertFormat(ctx, "Native", r.Table().InsertSQL(database), bytes.NewReader(b.Buf))

@@ -91,3 +91,9 @@ func fromHead[C repeater](add func(C, *header)) fill {
 		})
 	})
 }
+
+// fromStream fills the column of streams, which tells where one record ends.
+func fromStream(r *Rows, c blockColumn) {
+	r.stream = c.(*lowCard)
+	fromHead(func(c *lowCard, h *header) { c.add(h.stream) })(r, c)
+}

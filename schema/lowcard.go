@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"slices"
@@ -79,35 +80,57 @@ const (
 
 func (c *lowCard) state(b *proto.Buffer) { b.PutInt64(lowCardVersion) }
 
-func (c *lowCard) encode(b *proto.Buffer) {
-	if len(c.keys) == 0 {
+func (c *lowCard) encode(b *proto.Buffer, all []blockColumn) {
+	rows := 0
+	for _, c := range all {
+		rows += c.rows()
+	}
+	if rows == 0 {
 		return // as elements of arrays that are all empty
 	}
+	dict := &c.dict
+	if len(all) > 1 {
+		dict = new(dictionary)
+	}
+	remap := make([][]uint32, len(all)) // from the numbers of each one's values to dict's; nil: the same
+	for i, c := range all {
+		if from := &c.(*lowCard).dict; from != dict {
+			remap[i] = dict.addAll(from)
+		}
+	}
 	width := int64(lowCardKeysUInt32)
-	switch n := c.dict.len(); {
+	switch n := dict.len(); {
 	case n <= 1<<8:
 		width = lowCardKeysUInt8
 	case n <= 1<<16:
 		width = lowCardKeysUInt16
 	}
 	b.PutInt64(lowCardOwnValues | lowCardNewValues | width)
-	b.PutInt64(int64(c.dict.len()))
-	c.dict.encode(b)
-	b.PutInt64(int64(len(c.keys)))
-	switch width {
-	case lowCardKeysUInt8:
-		for _, k := range c.keys {
-			b.PutUInt8(uint8(k))
+	b.PutInt64(int64(dict.len()))
+	dict.encode(b)
+	b.PutInt64(int64(rows))
+	b.Buf = slices.Grow(b.Buf, rows<<width)
+	for i, c := range all {
+		b.Buf = appendKeys(b.Buf, c.(*lowCard).keys, remap[i], width)
+	}
+}
+
+// appendKeys writes keys in that width, each as what remap has in its place unless that is nil.
+func appendKeys(dst []byte, keys, remap []uint32, width int64) []byte {
+	for _, k := range keys {
+		if remap != nil {
+			k = remap[k]
 		}
-	case lowCardKeysUInt16:
-		for _, k := range c.keys {
-			b.PutUInt16(uint16(k))
-		}
-	default:
-		for _, k := range c.keys {
-			b.PutUInt32(k)
+		switch width {
+		case lowCardKeysUInt8:
+			dst = append(dst, uint8(k))
+		case lowCardKeysUInt16:
+			dst = binary.LittleEndian.AppendUint16(dst, uint16(k))
+		default:
+			dst = binary.LittleEndian.AppendUint32(dst, k)
 		}
 	}
+	return dst
 }
 
 // dictionary numbers distinct values in order of first use. It keeps no pointers
@@ -147,6 +170,15 @@ func (d *dictionary) index(v []byte) uint32 {
 		d.slots[slot] = uint32(len(d.ends))
 	}
 	return d.slots[slot] - 1
+}
+
+// addAll adds the values of from and returns the number that each has here.
+func (d *dictionary) addAll(from *dictionary) []uint32 {
+	numbers := make([]uint32, from.len())
+	for i := range numbers {
+		numbers[i] = d.index(from.value(uint32(i)))
+	}
+	return numbers
 }
 
 // slot is where v is, or where it belongs.

@@ -1,6 +1,9 @@
 package schema
 
 import (
+	"encoding/binary"
+	"slices"
+
 	"github.com/ClickHouse/ch-go/proto"
 )
 
@@ -28,10 +31,13 @@ func (e *ends) appendRange(src ends, from, to, at int) {
 	}
 }
 
-func (e ends) encode(b *proto.Buffer) {
+// encode writes the ends of rows whose elements come after that many others.
+func (e ends) encode(b *proto.Buffer, before int) {
+	buf := slices.Grow(b.Buf, 8*len(e))
 	for _, end := range e {
-		b.PutUInt64(end)
+		buf = binary.LittleEndian.AppendUint64(buf, uint64(before)+end)
 	}
+	b.Buf = buf
 }
 
 // arrays is an Array column. Elements go to elems; end closes the row they are in.
@@ -69,9 +75,16 @@ func (c *arrays[E]) appendRange(src blockColumn, from, to int) {
 	c.elems.appendRange(s.elems, first, last)
 }
 
-func (c *arrays[E]) encode(b *proto.Buffer) {
-	c.ends.encode(b)
-	c.elems.encode(b)
+func (c *arrays[E]) encode(b *proto.Buffer, all []blockColumn) {
+	elems := make([]blockColumn, len(all))
+	before := 0
+	for i, c := range all {
+		c := c.(*arrays[E])
+		c.ends.encode(b, before)
+		before += c.elems.rows()
+		elems[i] = c.elems
+	}
+	c.elems.encode(b, elems)
 }
 
 // maps is a Map(LowCardinality(String), String) column.
@@ -137,8 +150,15 @@ func (c *maps) appendRange(src blockColumn, from, to int) {
 	c.values.appendRange(&s.values, first, last)
 }
 
-func (c *maps) encode(b *proto.Buffer) {
-	c.ends.encode(b)
-	c.keys.encode(b)
-	c.values.encode(b)
+func (c *maps) encode(b *proto.Buffer, all []blockColumn) {
+	keys, values := make([]blockColumn, len(all)), make([]blockColumn, len(all))
+	before := 0
+	for i, c := range all {
+		c := c.(*maps)
+		c.ends.encode(b, before)
+		before += c.keys.rows()
+		keys[i], values[i] = &c.keys, &c.values
+	}
+	c.keys.encode(b, keys)
+	c.values.encode(b, values)
 }

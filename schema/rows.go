@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -25,6 +26,7 @@ type Rows struct {
 
 	// What fills the columns; empty where the table has none of a kind.
 	heads      []func(h *header, again bool)
+	stream     *lowCard
 	seq        *numbers[uint64]
 	logs       fillers[logRow]
 	spans      fillers[spanRow]
@@ -63,6 +65,20 @@ func (r *Rows) Table() *Table { return r.table }
 // Monday of their week.
 func (r *Rows) Partition() int32 { return r.partition }
 
+// PartitionDate is the first day of the partition, as ClickHouse spells it.
+func (r *Rows) PartitionDate() string {
+	return time.Unix(int64(r.partition)*int64(day/time.Second), 0).UTC().Format(time.DateOnly)
+}
+
+// SameRecord reports whether two rows came from the same log record. Rows without an
+// identity did not, and those of a table that is not Identified did.
+func (r *Rows) SameRecord(i, j int) bool {
+	if r.seq == nil {
+		return true
+	}
+	return r.seq.values[i] == r.seq.values[j] && r.stream.keys[i] == r.stream.keys[j] && len(r.stream.dict.value(r.stream.keys[i])) > 0
+}
+
 // Len is the number of rows.
 func (r *Rows) Len() int { return r.columns[0].rows() }
 
@@ -82,17 +98,10 @@ func (r *Rows) Bytes() int {
 // are no rows.
 func (r *Rows) Bounds() (first, last int64) { return r.first, r.last }
 
-// AppendRows adds a copy of all rows of src, which must be for the same table and
-// partition.
-func (r *Rows) AppendRows(src *Rows) { r.AppendRange(src, 0, src.Len()) }
-
 // AppendRange adds a copy of the rows [from, to) of src, which must be for the
 // same table and partition. Its cost grows with the length of src.
 func (r *Rows) AppendRange(src *Rows, from, to int) {
-	if src.table != r.table || src.partition != r.partition {
-		panic(fmt.Sprintf("BUG: rows of %s, partition %d, do not belong to %s, partition %d",
-			src.table.name, src.partition, r.table.name, r.partition))
-	}
+	src.mustFit(r)
 	if from == to {
 		return
 	}
@@ -135,43 +144,62 @@ func (r *Rows) note(at instant) {
 
 var errNoRows = errors.New("encode a block of no rows: the server would accept and ignore it")
 
-// Encode appends the rows to b as one block of ClickHouse's Native format, as it
-// is up to revision 54453 (no block info, no serialization flags), with columns
-// in the order of InsertColumns. The server refuses the block when its clock is
-// past fence, which is cut to the second; tables that are not Identified ignore
-// fence. On an error b is as it was.
-func (r *Rows) Encode(b *proto.Buffer, fence time.Time) error {
-	rows := r.Len()
+// Encode appends all rows, of one table and partition, to b as one block of
+// ClickHouse's Native format, as it is up to revision 54453 (no block info, no
+// serialization flags), with columns in the order of InsertColumns. The server
+// refuses the block when its clock is past fence, which is cut to the second; tables
+// that are not Identified ignore fence. On an error b is as it was.
+func Encode(b *proto.Buffer, fence time.Time, all ...*Rows) error {
+	rows := 0
+	for _, r := range all {
+		r.mustFit(all[0])
+		rows += r.Len()
+	}
 	if rows == 0 {
 		return errNoRows
 	}
-	if s := fence.Unix(); r.table.identified && (s <= 0 || s > math.MaxUint32) {
+	t := all[0].table
+	if s := fence.Unix(); t.identified && (s <= 0 || s > math.MaxUint32) {
 		return fmt.Errorf("fence %v is not within the range of a DateTime", fence)
 	}
 	start := len(b.Buf)
-	b.PutInt(r.table.inserts())
+	b.PutInt(t.inserts())
 	b.PutInt(rows)
 	next := 0
-	for _, c := range r.table.columns {
+	columns := make([]blockColumn, len(all))
+	for _, c := range t.columns {
 		if !c.inserted() {
 			continue
 		}
 		b.PutString(c.name)
 		b.PutString(c.blockType())
 		if c.name == fenceColumn {
+			b.Buf = slices.Grow(b.Buf, 4*rows)
 			for range rows {
 				b.Buf = binary.LittleEndian.AppendUint32(b.Buf, uint32(fence.Unix()))
 			}
 			continue
 		}
-		data := r.columns[next]
-		if n := data.rows(); n != rows {
-			b.Buf = b.Buf[:start]
-			return fmt.Errorf("column %s of %s has %d rows of %d", c.name, r.table.name, n, rows)
+		n := 0
+		for i, r := range all {
+			columns[i] = r.columns[next]
+			n += columns[i].rows()
 		}
-		data.state(b)
-		data.encode(b)
+		if n != rows {
+			b.Buf = b.Buf[:start]
+			return fmt.Errorf("column %s of %s has %d rows of %d", c.name, t.name, n, rows)
+		}
+		columns[0].state(b)
+		columns[0].encode(b, columns)
 		next++
 	}
 	return nil
+}
+
+// mustFit panics unless the rows may be in one block with those of other.
+func (r *Rows) mustFit(other *Rows) {
+	if r.table != other.table || r.partition != other.partition {
+		panic(fmt.Sprintf("BUG: rows of %s, partition %d, do not belong to %s, partition %d",
+			r.table.name, r.partition, other.table.name, other.partition))
+	}
 }

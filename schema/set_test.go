@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"slices"
@@ -169,6 +170,7 @@ func corrupt(body []byte, fromEnd int) []byte {
 func TestMergedRowsAreTheRowsOfBoth(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		merged := map[bucket]*schema.Rows{}
+		parts := map[bucket][]*schema.Rows{}
 		want := map[bucket][]row{}
 		for i := range 3 {
 			s := schema.NewSet()
@@ -185,11 +187,15 @@ func TestMergedRowsAreTheRowsOfBoth(t *testing.T) {
 				half := rapid.IntRange(0, r.Len()).Draw(rt, "half")
 				merged[b].AppendRange(r, 0, half)
 				merged[b].AppendRange(r, half, r.Len())
+				parts[b] = append(parts[b], r)
 			}
 		}
 		for b, r := range merged {
 			if diff := cmp.Diff(want[b], read(t, encode(t, r)), cmpopts.EquateNaNs()); diff != "" {
 				rt.Errorf("%v (-apart +merged):\n%s", b, diff)
+			}
+			if !bytes.Equal(encode(t, parts[b]...), encode(t, r)) {
+				rt.Errorf("%v: encoded together they are not what they are merged", b)
 			}
 		}
 	})

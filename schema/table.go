@@ -60,6 +60,9 @@ func (t *Table) Name() string { return t.name }
 // inserted any number of times.
 func (t *Table) Identified() bool { return t.identified }
 
+// Signal is "traces", "logs" or "metrics": whose retention the table follows.
+func (t *Table) Signal() string { return t.signal.String() }
+
 // TimeColumn is the column that the table is partitioned by.
 func (t *Table) TimeColumn() string {
 	switch {
@@ -120,6 +123,8 @@ const (
 	signalLogs
 	signalMetrics
 )
+
+func (s signal) String() string { return [...]string{"traces", "logs", "metrics"}[s] }
 
 // A column is one line of a CREATE TABLE, and how rows fill it.
 type column struct {
@@ -182,7 +187,7 @@ const insertedAt = "MATERIALIZED if(throwIf(nowInBlock() > IngestFence, 'fenced'
 // all of them: their rows have no identity and never meet the fence.
 var ingestColumns = []column{
 	{"InsertedAt", typeTime, delta4, insertedAt, nil, "the server's clock at the INSERT"},
-	{"IngestStream", typeLowCard, zstd, "", fromHead(func(c *lowCard, h *header) { c.add(h.stream) }), "which log the row's record came from, see docs/guarantees.md; empty when it had no identity"},
+	{"IngestStream", typeLowCard, zstd, "", fromStream, "which log the row's record came from, see docs/guarantees.md; empty when it had no identity"},
 	{"IngestSeq", "UInt64", delta8, "", bound(func(r *Rows, c *numbers[uint64]) { r.seq = c }), "the record's number in its log; a record has many rows"},
 	{fenceColumn, typeTime, "", "EPHEMERAL toDateTime('2100-01-01')", nil, "never stored: the server refuses a block that arrives later than this"},
 }

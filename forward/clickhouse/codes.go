@@ -7,88 +7,146 @@ import (
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// ClickHouse does not say which of its errors may go away. This table does; names and numbers
-// are those of the server's ErrorCodes.cpp, held against a real engine by a test.
-
 // A class is what to do about an error.
 type class uint8
 
 const (
-	transient class = iota // try again, with the same block and token
-	config                 // every INSERT fails until somebody acts: hold, say what to do, try again slowly
-	poison                 // the block itself: find the culprit
-	fenced                 // it came too late: the caller decides
+	// transient: not stored, and may be next time. The same block is sent again with the same token.
+	transient class = iota
+	// ambiguous: nobody knows whether it was stored. As transient, and the block is never cut anew:
+	// only its token keeps it from being stored twice.
+	ambiguous
+	// crowded: the table has more parts than it can merge. Fewer and larger blocks, and patience.
+	crowded
+	// heavy: the block takes more memory than there is. As transient, then in halves.
+	heavy
+	// config: every block fails until somebody acts. Not stored, not kept here: senders are told
+	// to wait, and what to do is logged. The next try finds out whether somebody did.
+	config
+	// poison: the block's own fault. The culprit is looked for.
+	poison
+	// fenced: it came too late. The caller decides.
+	fenced
 )
 
-func (c class) String() string { return [...]string{"transient", "config", "poison", "fenced"}[c] }
-
-// codeClass holds the codes that are not transient. An unknown code is transient: wrongly
-// trying again costs time, wrongly giving up costs data.
-var codeClass = map[int32]class{
-	16:  config, // NO_SUCH_COLUMN_IN_TABLE
-	60:  config, // UNKNOWN_TABLE
-	81:  config, // UNKNOWN_DATABASE
-	115: config, // UNKNOWN_SETTING
-	164: config, // READONLY
-	192: config, // UNKNOWN_USER
-	193: config, // WRONG_PASSWORD
-	194: config, // REQUIRED_PASSWORD
-	452: config, // SETTING_CONSTRAINT_VIOLATION
-	497: config, // ACCESS_DENIED
-	516: config, // AUTHENTICATION_FAILED
-	701: config, // CLUSTER_DOESNT_EXIST
-
-	6:   poison, // CANNOT_PARSE_TEXT
-	26:  poison, // CANNOT_PARSE_QUOTED_STRING
-	27:  poison, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
-	38:  poison, // CANNOT_PARSE_DATE
-	41:  poison, // CANNOT_PARSE_DATETIME
-	53:  poison, // TYPE_MISMATCH
-	69:  poison, // ARGUMENT_OUT_OF_BOUND
-	70:  poison, // CANNOT_CONVERT_TYPE
-	72:  poison, // CANNOT_PARSE_NUMBER
-	117: poison, // INCORRECT_DATA
-	131: poison, // TOO_LARGE_STRING_SIZE
-	321: poison, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
-	349: poison, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
-	469: poison, // VIOLATED_CONSTRAINT
+func (c class) String() string {
+	return [...]string{"transient", "ambiguous", "crowded", "heavy", "config", "poison", "fenced"}[c]
 }
 
-// hints say what an operator can do about a config error.
-var hints = map[int32]string{
-	16:  "the table lacks a column: run spillway schema apply, or set schema.create: true",
-	60:  "the table does not exist: run spillway schema apply, or set schema.create: true",
-	81:  "the database does not exist: run spillway schema apply, or set schema.create: true",
-	164: "the user or the server is read-only: use a user that may INSERT",
-	192: "check user and password in forward.clickhouse.dsn",
-	193: "check user and password in forward.clickhouse.dsn",
-	194: "check user and password in forward.clickhouse.dsn",
-	497: "the user lacks a grant: it needs INSERT, SELECT and SHOW on the database",
-	516: "check user and password in forward.clickhouse.dsn",
+// A code is one of ClickHouse's error codes. The server does not say which of its errors may go
+// away; this table does. Numbers and names are those of its ErrorCodes.cpp, held against a real
+// engine by a test.
+type code struct {
+	name  string
+	class class
+	hint  string // what an operator can do, "" if nothing
 }
 
-const fenceCode = 395 // FUNCTION_THROW_IF_VALUE_IS_NON_ZERO
+const (
+	hintApply  = "run spillway schema apply, or set schema.create: true"
+	hintUser   = "check user and password in forward.clickhouse.dsn"
+	hintGrants = "grant the user what deploy/clickhouse/grants.sql says"
+	hintParts  = "more INSERTs than merges: look at system.parts and system.merges; fewer, larger batches come by themselves"
+	hintDisk   = "free or add disk space, shorten retention, or set cold_after"
+	hintKeeper = "ClickHouse cannot reach Keeper or ZooKeeper: look at system.zookeeper and the replica's log"
+	hintS3     = "the object storage of the cold volume does not answer: hot data goes on; see docs/clickhouse.md, S3"
+)
 
-func classify(err error) class {
+// codes holds what is known. A code that is not here is transient: wrongly trying again costs
+// time, wrongly giving up costs data.
+var codes = map[int32]code{
+	3:   {"UNEXPECTED_END_OF_FILE", ambiguous, ""},
+	32:  {"ATTEMPT_TO_READ_AFTER_EOF", ambiguous, ""},
+	33:  {"CANNOT_READ_ALL_DATA", ambiguous, ""},
+	159: {"TIMEOUT_EXCEEDED", ambiguous, ""},
+	160: {"TOO_SLOW", transient, ""},
+	198: {"DNS_ERROR", transient, ""},
+	201: {"QUOTA_EXCEEDED", transient, "raise the user's quota"},
+	202: {"TOO_MANY_SIMULTANEOUS_QUERIES", transient, "raise max_concurrent_queries"},
+	203: {"NO_FREE_CONNECTION", transient, ""},
+	209: {"SOCKET_TIMEOUT", ambiguous, ""},
+	210: {"NETWORK_ERROR", ambiguous, ""},
+	225: {"NO_ZOOKEEPER", transient, hintKeeper},
+	236: {"ABORTED", ambiguous, ""},
+	242: {"TABLE_IS_READ_ONLY", transient, hintKeeper},
+	243: {"NOT_ENOUGH_SPACE", transient, hintDisk},
+	254: {"NO_ACTIVE_REPLICAS", transient, hintKeeper},
+	279: {"ALL_CONNECTION_TRIES_FAILED", transient, ""},
+	285: {"TOO_FEW_LIVE_REPLICAS", transient, "not enough replicas are up for insert_quorum"},
+	286: {"UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE", transient, "not enough replicas are up for insert_quorum"},
+	289: {"REPLICA_IS_NOT_IN_QUORUM", transient, ""},
+	297: {"SHARD_HAS_NO_CONNECTIONS", transient, ""},
+	319: {"UNKNOWN_STATUS_OF_INSERT", ambiguous, ""},
+	364: {"INVALID_SHARD_ID", transient, ""},
+	394: {"QUERY_WAS_CANCELLED", ambiguous, ""},
+	425: {"SYSTEM_ERROR", transient, ""},
+	439: {"CANNOT_SCHEDULE_TASK", transient, ""},
+	473: {"DEADLOCK_AVOIDED", transient, ""},
+	499: {"S3_ERROR", transient, hintS3},
+	574: {"DISTRIBUTED_TOO_MANY_PENDING_BYTES", transient, ""},
+	733: {"TABLE_IS_BEING_RESTARTED", transient, ""},
+	745: {"SERVER_OVERLOADED", transient, ""},
+	999: {"KEEPER_EXCEPTION", transient, hintKeeper},
+
+	252: {"TOO_MANY_PARTS", crowded, hintParts}, // or poison, by its message: see classify
+
+	173: {"CANNOT_ALLOCATE_MEMORY", heavy, "give the server more memory"},
+	241: {"MEMORY_LIMIT_EXCEEDED", heavy, "give the server more memory"},
+
+	10:  {"NOT_FOUND_COLUMN_IN_BLOCK", config, hintApply},
+	16:  {"NO_SUCH_COLUMN_IN_TABLE", config, hintApply},
+	44:  {"ILLEGAL_COLUMN", config, hintApply},
+	47:  {"UNKNOWN_IDENTIFIER", config, hintApply},
+	60:  {"UNKNOWN_TABLE", config, hintApply},
+	81:  {"UNKNOWN_DATABASE", config, hintApply},
+	115: {"UNKNOWN_SETTING", config, "the server is older than 26.3, or its user's profile forbids settings"},
+	164: {"READONLY", config, "the user or the server is read-only: use a user that may INSERT"},
+	192: {"UNKNOWN_USER", config, hintUser},
+	193: {"WRONG_PASSWORD", config, hintUser},
+	194: {"REQUIRED_PASSWORD", config, hintUser},
+	218: {"TABLE_IS_DROPPED", config, hintApply},
+	452: {"SETTING_CONSTRAINT_VIOLATION", config, "the user's profile must allow the settings that spillway sends: see docs/clickhouse.md, grants"},
+	497: {"ACCESS_DENIED", config, hintGrants},
+	516: {"AUTHENTICATION_FAILED", config, hintUser},
+	701: {"CLUSTER_DOESNT_EXIST", config, "define the cluster in remote_servers, or correct schema.cluster"},
+
+	6:   {"CANNOT_PARSE_TEXT", poison, ""},
+	26:  {"CANNOT_PARSE_QUOTED_STRING", poison, ""},
+	27:  {"CANNOT_PARSE_INPUT_ASSERTION_FAILED", poison, ""},
+	38:  {"CANNOT_PARSE_DATE", poison, ""},
+	41:  {"CANNOT_PARSE_DATETIME", poison, ""},
+	53:  {"TYPE_MISMATCH", poison, ""},
+	69:  {"ARGUMENT_OUT_OF_BOUND", poison, ""},
+	70:  {"CANNOT_CONVERT_TYPE", poison, ""},
+	72:  {"CANNOT_PARSE_NUMBER", poison, ""},
+	117: {"INCORRECT_DATA", poison, ""},
+	131: {"TOO_LARGE_STRING_SIZE", poison, ""},
+	321: {"VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE", poison, ""},
+	349: {"CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN", poison, ""},
+	395: {"FUNCTION_THROW_IF_VALUE_IS_NON_ZERO", poison, ""}, // or fenced, by its message
+	469: {"VIOLATED_CONSTRAINT", poison, ""},
+	691: {"UNKNOWN_ELEMENT_OF_ENUM", poison, ""},
+}
+
+const hintView = "a materialized view that somebody attached to the table fails: mend or detach it"
+
+// look returns what is known about an error. An error that is not ClickHouse's came from the
+// network, and may have come after the block did.
+func look(err error) code {
 	ex, ok := errors.AsType[*driver.Exception](err)
 	if !ok {
-		return transient
+		return code{class: ambiguous}
 	}
+	c := codes[ex.Code]
 	switch {
 	case strings.Contains(ex.Message, "while pushing to view"):
-		return config // the rows themselves were fine
-	case ex.Code == fenceCode && strings.Contains(ex.Message, "fenced"):
-		return fenced
+		return code{ex.Name, config, hintView} // the rows themselves were fine
+	case ex.Code == 395 && strings.Contains(ex.Message, "fenced"):
+		c.class = fenced
 	case ex.Code == 252 && strings.Contains(ex.Message, "partitions"):
-		return poison // too many partitions for one block; too many parts is transient
+		c.class, c.hint = poison, "" // too many partitions for one block, not too many parts
 	}
-	return codeClass[ex.Code]
+	return c
 }
 
-// hint is what to do about err, or "".
-func hint(err error) string {
-	if ex, ok := errors.AsType[*driver.Exception](err); ok {
-		return hints[ex.Code]
-	}
-	return ""
-}
+func classify(err error) class { return look(err).class }

@@ -1,7 +1,6 @@
 package clickhouse
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ClickHouse/ch-go/compress"
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/spillway-io/spillway/schema"
@@ -18,6 +18,7 @@ import (
 type Conn struct {
 	conn     driver.Conn
 	opts     *driver.Options
+	method   compress.Method // of blocks
 	Database string
 
 	offset atomic.Int64 // server clock less ours, in nanoseconds
@@ -27,8 +28,15 @@ const (
 	// statementTime is what the server may take for one INSERT; the socket waits a little longer.
 	statementTime = 10 * time.Second
 	socketTime    = 15 * time.Second
-	maxConns      = 16
+	// maxConns lets every table have all its INSERTs under way at once.
+	maxConns = 8 * tableInserts
 )
+
+var blockMethods = map[driver.CompressionMethod]compress.Method{
+	driver.CompressionNone: compress.None,
+	driver.CompressionLZ4:  compress.LZ4,
+	driver.CompressionZSTD: compress.ZSTD,
+}
 
 // ParseDSN reads http://user:password@host:8123,host2:8123/database, or https for TLS.
 func ParseDSN(dsn string) (*driver.Options, error) {
@@ -42,7 +50,12 @@ func ParseDSN(dsn string) (*driver.Options, error) {
 	if opts.Auth.Database == "" {
 		opts.Auth.Database = schema.DefaultOptions().Database
 	}
-	opts.Compression = &driver.Compression{Method: driver.CompressionLZ4}
+	if opts.Compression == nil {
+		opts.Compression = &driver.Compression{Method: driver.CompressionLZ4}
+	}
+	if _, ok := blockMethods[opts.Compression.Method]; !ok {
+		return nil, fmt.Errorf("dsn: compress=%s: use lz4 (the default), zstd or none", opts.Compression.Method)
+	}
 	opts.MaxOpenConns, opts.MaxIdleConns = maxConns, maxConns
 	opts.HttpMaxConnsPerHost = maxConns
 	opts.DialTimeout = 5 * time.Second
@@ -66,7 +79,7 @@ func Open(dsn string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("clickhouse: %w", err)
 	}
-	return &Conn{conn: conn, opts: opts, Database: opts.Auth.Database}, nil
+	return &Conn{conn: conn, opts: opts, method: blockMethods[opts.Compression.Method], Database: opts.Auth.Database}, nil
 }
 
 // Close ends the connections.
@@ -97,11 +110,18 @@ func (c *Conn) fence(t time.Time) time.Time {
 
 // insert sends one encoded block.
 func (c *Conn) insert(ctx context.Context, table *schema.Table, block []byte, token string) error {
-	ctx = driver.Context(ctx, driver.WithSettings(driver.Settings{
+	settings := driver.Settings{
 		"insert_deduplication_token": token,
 		"insert_deduplicate":         1,
-	}))
-	return c.conn.InsertFormat(ctx, "Native", table.InsertSQL(c.Database), bytes.NewReader(block))
+	}
+	if c.method != compress.None {
+		// InsertFormat sends what it is given. That the body comes in ClickHouse's own
+		// compressed frames is told to the server like a setting.
+		settings["decompress"] = 1
+	}
+	body := newFrames(block, c.method)
+	defer body.free()
+	return c.conn.InsertFormat(driver.Context(ctx, driver.WithSettings(settings)), "Native", table.InsertSQL(c.Database), body)
 }
 
 // Apply makes the database and every table that is missing.

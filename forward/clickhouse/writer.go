@@ -29,8 +29,9 @@ const (
 	anonymousLinger = 5 * time.Second
 	// quiet is how long a signal must have had no INSERT for a lone request to go out at once.
 	quiet = time.Second
-	// maxInserts bounds the INSERTs under way.
-	maxInserts = 8
+	// share is what part of the limiter's soft limit the rows of one signal may take while they
+	// wait: a table that takes nothing must not keep the others' rows out.
+	share = 2
 	// defaultDeadline is that of a caller who brings none.
 	defaultDeadline = 60 * time.Second
 )
@@ -43,11 +44,13 @@ type Writer struct {
 	metrics *forward.Counters
 	log     *slog.Logger
 
-	ready   chan struct{} // closed when the tables are known to exist
-	inserts chan struct{} // permits
-	sets    sync.Pool     // of *schema.Set
+	ready   chan struct{}             // closed when the tables are known to exist
+	amiss   chan struct{}             // gets one when an INSERT met a fault of configuration
+	targets map[*schema.Table]*target // of every table; read-only
+	sets    sync.Pool                 // of *schema.Set
 	latency latencies
 	flying  sync.WaitGroup
+	waiting [forward.Metrics + 1]atomic.Int64 // bytes of rows, by signal
 
 	mu       sync.Mutex
 	open     [forward.Metrics + 1]*flight
@@ -71,13 +74,28 @@ func NewWriter(conn *Conn, cfg Config, l *forward.Limiter, m *forward.Counters, 
 }
 
 func newWriter(send sender, cfg Config, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Writer {
-	return &Writer{cfg: cfg, send: send, limiter: l, metrics: m, log: log,
-		ready: make(chan struct{}), inserts: make(chan struct{}, maxInserts),
+	w := &Writer{cfg: cfg, send: send, limiter: l, metrics: m, log: log,
+		ready: make(chan struct{}), amiss: make(chan struct{}, 1), targets: make(map[*schema.Table]*target),
 		sets: sync.Pool{New: func() any { return schema.NewSet() }}}
+	for _, t := range schema.Tables() {
+		w.targets[t] = newTarget(cfg.Retry)
+	}
+	return w
 }
 
 // Ready says that the tables exist.
 func (w *Writer) Ready() { close(w.ready) }
+
+// Misconfigured gets a value when an INSERT met a fault of configuration, such as a table that
+// is gone: whoever made the tables may want to look again.
+func (w *Writer) Misconfigured() <-chan struct{} { return w.amiss }
+
+func (w *Writer) misconfigured(error) {
+	select {
+	case w.amiss <- struct{}{}:
+	default:
+	}
+}
 
 // Hurry has everything leave at once, from now on: intake is ending, and whoever waits for
 // company waits in vain.
@@ -128,31 +146,67 @@ func (w *Writer) Put(ctx context.Context, b forward.Batch) error {
 	defer func() { set.Reset(); w.sets.Put(set) }()
 	count, anonymous, err := w.decode(set, b)
 	if err == nil {
-		size := int64(set.Bytes())
-		w.limiter.Charge(size)
-		defer w.limiter.Give(size)
-		err = w.fly(ctx, b.Signal, &caller{set: set, anonymous: anonymous, rows: rowsOf(set), done: make(chan error, 1)})
+		err = w.wait(ctx, b.Signal, &caller{set: set, anonymous: anonymous, rows: fullest(set), items: count.Rows, done: make(chan error, 1)})
 	}
-	w.account(signal, b.Items, count, err)
-	if err == nil && count.Unstorable > 0 {
-		return &forward.PartialError{Items: count.Unstorable, Reason: forward.ReasonUnstorable, Err: errors.New("metric points without a value")}
-	}
-	return err
+	return w.account(signal, b.Items, count, err)
 }
 
-// account books the outcome: in = out + lost + returned to the caller.
-func (w *Writer) account(signal string, items int, count schema.Count, err error) {
-	if err != nil {
-		w.metrics.Out.WithLabelValues(signal, "returned").Add(float64(items))
-		return
+// wait has the caller's rows inserted, unless they would only wait in vain.
+func (w *Writer) wait(ctx context.Context, signal forward.Signal, c *caller) error {
+	for rows := range c.set.Buckets() {
+		if err := w.targets[rows.Table()].waiting(); err != nil {
+			return &forward.BusyError{After: heldFor(err), NotTaken: true, Err: fmt.Errorf("%s: %w", rows.Table().Name(), err)}
+		}
 	}
-	w.metrics.Out.WithLabelValues(signal, "delivered").Add(float64(items - count.Unstorable))
+	size := int64(c.set.Bytes())
+	_, _, soft, _ := w.limiter.Usage()
+	defer w.waiting[signal].Add(-size)
+	if all := w.waiting[signal].Add(size); all > soft/share && all > size {
+		return &forward.BusyError{NotTaken: true, Err: fmt.Errorf("%w: rows of %s that wait for ClickHouse take %d MiB", forward.ErrMemory, signal, all>>20)}
+	}
+	w.limiter.Charge(size)
+	defer w.limiter.Give(size)
+	return w.fly(ctx, signal, c)
+}
+
+// account books the outcome: in = out + lost + returned to the caller. It returns what the
+// caller hears.
+func (w *Writer) account(signal string, items int, count schema.Count, err error) error {
+	partial := forward.Partial(err)
+	if err != nil && partial == nil {
+		w.metrics.Out.WithLabelValues(signal, "returned").Add(float64(items))
+		return err
+	}
 	if count.UnknownKinds > 0 {
 		w.log.Warn("metrics of a kind that no table has a place for", "metrics", count.UnknownKinds)
 	}
+	lost := count.Unstorable
 	if count.Unstorable > 0 {
 		w.metrics.Lost.WithLabelValues(signal, forward.ReasonUnstorable).Add(float64(count.Unstorable))
 	}
+	if partial != nil {
+		w.metrics.Lost.WithLabelValues(signal, partial.Reason).Add(float64(partial.Items))
+		w.log.Error("ClickHouse refuses rows, the others are stored", "signal", signal, "rows", partial.Items, "err", partial.Err)
+		lost += partial.Items
+	}
+	w.metrics.Out.WithLabelValues(signal, "delivered").Add(float64(items - lost))
+	switch {
+	case partial != nil:
+		return &forward.PartialError{Items: lost, Reason: partial.Reason, Err: partial.Err}
+	case lost > 0:
+		return &forward.PartialError{Items: lost, Reason: forward.ReasonUnstorable, Err: errors.New("metric points without a value")}
+	}
+	return nil
+}
+
+// patient says whether blocks of the signal are to be few and large for now.
+func (w *Writer) patient(signal forward.Signal) bool {
+	for t, state := range w.targets {
+		if t.Signal() == signal.String() && state.patient() {
+			return true
+		}
+	}
+	return false
 }
 
 // decode turns each record of b into rows, alone, so that one cannot shift another.
@@ -198,8 +252,8 @@ func refusedBytes(err error) error {
 	return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
 }
 
-// rowsOf is the number of rows in the fullest bucket: what decides whether a merge is full.
-func rowsOf(set *schema.Set) (most int) {
+// fullest is the number of rows in the fullest bucket: what decides whether a merge is full.
+func fullest(set *schema.Set) (most int) {
 	for rows := range set.Buckets() {
 		most = max(most, rows.Len())
 	}
@@ -217,8 +271,8 @@ func (w *Writer) LastError() string {
 func (w *Writer) noteError(err error) {
 	text := ""
 	if err != nil {
-		if text = err.Error(); hint(err) != "" {
-			text = fmt.Sprintf("%s: %s", hint(err), text)
+		if text = err.Error(); look(err).hint != "" {
+			text = look(err).hint + ": " + text
 		}
 	}
 	w.lastErr.Store(&text)

@@ -1,0 +1,209 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/spillway-io/spillway/forward"
+	"github.com/spillway-io/spillway/schema"
+)
+
+const (
+	// tableInserts bounds the INSERTs into one table that are under way. Tables do not share
+	// them: one that hangs takes nothing from another.
+	tableInserts = 4
+	// maxBad is how many rows of one block may be refused. More are a fault of the table.
+	maxBad = 8
+	// patience is how long after "too many parts" blocks stay few and large, and patientFactor
+	// how much larger.
+	patience      = time.Minute
+	patientFactor = 4
+	// crowdedWait is the least to wait after "too many parts": merges take seconds.
+	crowdedWait = 5 * time.Second
+	// heavyTries is how often a block that takes too much memory is sent whole.
+	heavyTries = 2
+)
+
+// A target is what the writer knows about a table of the server.
+type target struct {
+	permits chan struct{} // one for each INSERT under way
+	alone   chan struct{} // the one INSERT under way while patient
+	back    *forward.Backoff
+
+	mu           sync.Mutex // guards what follows, and back
+	patientUntil time.Time
+	heldUntil    time.Time
+	held         error
+}
+
+func newTarget(retry forward.RetryConfig) *target {
+	return &target{permits: make(chan struct{}, tableInserts), alone: make(chan struct{}, 1), back: forward.NewBackoff(retry)}
+}
+
+// A heldError is a fault of configuration: nothing is stored until somebody acts.
+type heldError struct {
+	after time.Duration // when the next try may be
+	err   error
+}
+
+func (e *heldError) Error() string { return e.err.Error() }
+func (e *heldError) Unwrap() error { return e.err }
+
+// heldFor is how long to wait after err, 0 if it does not say.
+func heldFor(err error) time.Duration {
+	if h, ok := errors.AsType[*heldError](err); ok {
+		return h.after
+	}
+	return 0
+}
+
+// hold has everything for the table wait at its senders for a while.
+func (t *target) hold(err error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	after := t.back.After(err)
+	t.heldUntil, t.held = time.Now().Add(after), err
+	return &heldError{after, err}
+}
+
+// waiting is the error that the table is held for, nil if it is not.
+func (t *target) waiting() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if left := time.Until(t.heldUntil); left > 0 {
+		return &heldError{left, t.held}
+	}
+	return nil
+}
+
+func (t *target) good() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.back.Reset()
+	t.heldUntil, t.held = time.Time{}, nil
+}
+
+func (t *target) crowd() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.patientUntil = time.Now().Add(patience)
+}
+
+func (t *target) patient() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Now().Before(t.patientUntil)
+}
+
+// enter waits for the right to send; leave must follow.
+func (t *target) enter(ctx context.Context) (leave func(), err error) {
+	gate := t.permits
+	if t.patient() {
+		gate = t.alone
+	}
+	select {
+	case gate <- struct{}{}:
+		return func() { <-gate }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// store has a span of b committed, but for rows that ClickHouse refuses for good: those are
+// looked for by halves, first between callers, then between their records, then rows.
+func (w *Writer) store(ctx context.Context, b *block, s span, fence time.Time) {
+	err := w.insert(ctx, b, s, fence)
+	if err == nil {
+		return
+	}
+	kind := classify(err)
+	if !b.table().Identified() || kind != poison && kind != heavy || len(b.bad) > maxBad || kind == heavy && s.len() == 1 {
+		b.fail(s, err)
+		return
+	}
+	if s.len() == 1 {
+		b.bad = append(b.bad, badRow{s.from, err})
+		return
+	}
+	middle := b.cut(s)
+	w.store(ctx, b, span{s.from, middle}, fence)
+	w.store(ctx, b, span{middle, s.to}, fence)
+}
+
+var buffers = sync.Pool{New: func() any { return new(proto.Buffer) }}
+
+// insert tries until a span of b is committed, cannot be, or nobody waits any more. Every try
+// sends the same bytes with the same token, so that what was stored without our hearing of it
+// is not stored again. The block is complete before the first byte is sent: one that cannot be
+// encoded is an error here, and never an empty INSERT that succeeds.
+func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) error {
+	buf := buffers.Get().(*proto.Buffer)
+	defer buffers.Put(buf)
+	buf.Reset()
+	if err := schema.Encode(buf, fence, b.rows(s)...); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	w.limiter.Charge(int64(len(buf.Buf)))
+	defer w.limiter.Give(int64(len(buf.Buf)))
+
+	t := w.targets[b.table()]
+	token := newToken()
+	back := forward.NewBackoff(w.cfg.Retry)
+	for try := 1; ; try++ {
+		leave, err := t.enter(ctx)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		attempt, cancel := context.WithTimeout(ctx, socketTime)
+		err = w.send.insert(attempt, b.table(), buf.Buf, token)
+		cancel()
+		leave()
+		w.noteError(err)
+		if err == nil {
+			t.good()
+			w.latency.add(time.Since(start))
+			return nil
+		}
+		known := look(err)
+		w.log.Warn("INSERT failed", "table", b.table().Name(), "rows", s.len(), "try", try, "class", known.class.String(), "hint", known.hint, "err", err)
+		wait := back.After(err)
+		switch known.class {
+		case poison, fenced:
+			return err
+		case config:
+			w.misconfigured(err)
+			return t.hold(err)
+		case heavy:
+			if try == heavyTries {
+				return err
+			}
+		case crowded:
+			t.crowd()
+			wait = max(wait, crowdedWait)
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+			return err // the caller's own retry comes sooner
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
+}
+
+func newToken() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
