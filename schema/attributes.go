@@ -8,91 +8,137 @@ import (
 // attributes are the key-value pairs of one resource, scope, record or event: added
 // in wire form, then finished, which makes them sorted, unique and text. They
 // alias the request they came in.
+//
+// Records of one origin have the same keys in the same order, and many of the same
+// values. So what was made of the record before is compared with first: that is
+// cheaper than to decode and sort anew.
 type attributes struct {
-	pairs  []pair
-	shape  shape
-	sorted []pair // scratch of sort
+	pairs  []pair  // finished
+	in     []added // in the order they came
+	before []added // of the record before
+	again  int     // how many of in are as before, from the first on
+
+	shapes [4]shape // of records, or of a span's events, which may take turns
+	turn   int      // the one after that of the record before
 	texts
+}
+
+// added is a KeyValue message and what was made of it.
+type added struct {
+	raw []byte
+	pair
+	done bool // the value is text, not an AnyValue
 }
 
 func (a *attributes) reset() {
 	a.pairs = a.pairs[:0]
+	a.in, a.before = a.before[:0], a.in
+	a.again = 0
 	a.texts.reset()
 }
 
 // release is reset, and lets go of the request.
 func (a *attributes) release() {
-	a.pairs = released(a.pairs)
-	a.sorted = released(a.sorted)
+	a.pairs, a.in, a.before = released(a.pairs), released(a.in), released(a.before)
 	a.texts.release()
 }
 
-// released empties a stack of pairs, and drops it if an unusual request made it large.
-func released(pairs []pair) []pair {
+// released empties a list, and drops it if an unusual request made it large.
+func released[T any](list []T) []T {
 	const maxKept = 1024
-	if cap(pairs) > maxKept {
+	if cap(list) > maxKept {
 		return nil
 	}
-	clear(pairs[:cap(pairs)])
-	return pairs[:0]
+	clear(list[:cap(list)])
+	return list[:0]
 }
 
 // add takes a KeyValue message.
 func (a *attributes) add(keyValue []byte) error {
+	n := len(a.in)
+	if n < len(a.before) && a.before[n].done && string(a.before[n].raw) == string(keyValue) {
+		a.in = append(a.in, a.before[n])
+		if a.again == n {
+			a.again++
+		}
+		return nil
+	}
 	p, err := openPair(keyValue)
-	a.pairs = append(a.pairs, p)
-	return err
+	if err != nil {
+		return err
+	}
+	text, ok := shortString(p.value)
+	if ok {
+		p.value = text
+	}
+	a.in = append(a.in, added{keyValue, p, ok})
+	return nil
 }
 
 func (a *attributes) finish() error {
-	a.sort()
-	for i := range a.pairs {
-		text, err := a.text(a.pairs[i].value)
-		if err != nil {
+	for i := a.again; i < len(a.in); i++ {
+		in := &a.in[i]
+		if in.done {
+			continue
+		}
+		var err error
+		if in.value, err = a.text(in.value); err != nil {
 			return err
 		}
-		a.pairs[i].value = text
+	}
+	s := a.shape()
+	if s == nil {
+		a.pairs = a.pairs[:0]
+		for _, in := range a.in {
+			a.pairs = append(a.pairs, in.pair)
+		}
+		a.pairs = sortPairs(a.pairs)
+		return nil
+	}
+	for _, from := range s.order {
+		a.pairs = append(a.pairs, a.in[from].pair)
 	}
 	return nil
 }
 
-// sort makes the pairs sorted and unique. Records of one origin have the same keys in
-// the same order, and comparing them is cheaper than sorting them.
-func (a *attributes) sort() {
-	if !a.shape.is(a.pairs) {
-		a.shape.learn(a.pairs)
-		a.pairs = sortPairs(a.pairs)
-		return
+// shape returns that of the keys, nil if they have none.
+func (a *attributes) shape() *shape {
+	turn := func(i int) *shape {
+		a.turn = (i + 1) % len(a.shapes)
+		return &a.shapes[i]
 	}
-	if a.shape.order == nil {
-		return
+	for i := range a.shapes {
+		if i = (a.turn + i) % len(a.shapes); a.shapes[i].is(a.in) {
+			return turn(i)
+		}
 	}
-	a.sorted = a.sorted[:0]
-	for _, from := range a.shape.order {
-		a.sorted = append(a.sorted, a.pairs[from])
+	if s := turn(a.turn); s.learn(a.in) {
+		return s
 	}
-	a.pairs, a.sorted = a.sorted, a.pairs
+	return nil
 }
 
 // A shape is a list of keys, and the order that sorts it.
 type shape struct {
 	keys  []byte // one after another
 	ends  []int  // of each in keys
-	order []int  // where each one in sorted order is; nil: sorted already
-	place []int  // memory of order
+	order []int  // where each one in sorted order is
 	known bool
 }
 
-// maxShape is how many keys, and bytes of keys, are worth remembering.
-const maxShape = 64
+// What is worth remembering.
+const (
+	maxShape      = 64 // keys
+	maxShapeBytes = 4 << 10
+)
 
-func (s *shape) is(pairs []pair) bool {
-	if !s.known || len(pairs) != len(s.ends) {
+func (s *shape) is(in []added) bool {
+	if !s.known || len(in) != len(s.ends) {
 		return false
 	}
 	start := 0
 	for i, end := range s.ends {
-		if string(pairs[i].key) != string(s.keys[start:end]) {
+		if string(in[i].key) != string(s.keys[start:end]) {
 			return false
 		}
 		start = end
@@ -100,35 +146,29 @@ func (s *shape) is(pairs []pair) bool {
 	return true
 }
 
-// learn takes the keys of pairs that are not sorted yet. Lists in which one is there
-// twice are not learnt.
-func (s *shape) learn(pairs []pair) {
+// learn takes the keys of in, unless they are many or one of them is there twice.
+func (s *shape) learn(in []added) bool {
 	s.known = false
-	if len(pairs) > maxShape {
-		return
+	s.keys, s.ends, s.order = s.keys[:0], s.ends[:0], s.order[:0]
+	if len(in) > maxShape {
+		return false
 	}
-	s.keys, s.ends = s.keys[:0], s.ends[:0]
-	order := s.place[:0]
-	for i, p := range pairs {
+	for i, p := range in {
+		if len(s.keys)+len(p.key) > maxShapeBytes {
+			return false
+		}
 		s.keys = append(s.keys, p.key...)
 		s.ends = append(s.ends, len(s.keys))
-		order = append(order, i)
+		s.order = append(s.order, i)
 	}
-	if len(s.keys) > maxShape<<10 {
-		return
-	}
-	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(pairs[a].key, pairs[b].key) })
-	s.known, s.order = true, nil
-	for i, from := range order {
-		if i > 0 && bytes.Equal(pairs[from].key, pairs[order[i-1]].key) {
-			s.known = false
-			return
-		}
-		if from != i {
-			s.order = order
+	slices.SortFunc(s.order, func(a, b int) int { return bytes.Compare(in[a].key, in[b].key) })
+	for i := 1; i < len(s.order); i++ {
+		if bytes.Equal(in[s.order[i]].key, in[s.order[i-1]].key) {
+			return false
 		}
 	}
-	s.place = order
+	s.known = true
+	return true
 }
 
 // set puts an entry among finished attributes, in the place of one with that key.

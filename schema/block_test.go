@@ -106,7 +106,7 @@ func readerFor(t testing.TB, typ string) columnReader {
 	case "Map(LowCardinality(String), String)":
 		c := proto.NewMap[string, string](proto.NewLowCardinality[string](new(proto.ColStr)), new(proto.ColStr))
 		return columnReader{c, func(i int) any { return pairs(c, i) }}
-	case "DateTime64(9)":
+	case "DateTime64(9)", "Int64":
 		c := new(proto.ColInt64)
 		return columnReader{c, func(i int) any { return c.Row(i) }}
 	case "DateTime", "UInt32":

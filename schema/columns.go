@@ -41,7 +41,7 @@ func newColumn(typ string) blockColumn {
 		return &numbers[int32]{}
 	case "UInt64":
 		return &numbers[uint64]{}
-	case "DateTime64(9)":
+	case "DateTime64(9)", "Int64":
 		return &numbers[int64]{}
 	case "Float64":
 		return &numbers[float64]{}

@@ -19,9 +19,12 @@ type lowCard struct {
 }
 
 func (c *lowCard) add(v []byte) {
-	if n := len(c.keys); n > 0 && c.dict.is(c.keys[n-1], v) {
-		c.keys = append(c.keys, c.keys[n-1])
-		return
+	// The values of neighbours are often the same, or take turns.
+	for n := len(c.keys); n > max(0, len(c.keys)-2); n-- {
+		if c.dict.is(c.keys[n-1], v) {
+			c.keys = append(c.keys, c.keys[n-1])
+			return
+		}
 	}
 	c.keys = append(c.keys, c.dict.index(v))
 }

@@ -97,10 +97,7 @@ type maps struct {
 
 func (c *maps) add(a *attributes) {
 	c.last = len(c.values.wire)
-	guess := len(c.keys.keys) // the keys of the row before are likely those of this one
-	if n := len(c.ends); n > 0 {
-		guess = c.ends.start(n - 1)
-	}
+	guess := c.guess(a.pairs)
 	before := len(c.keys.keys)
 	for i, p := range a.pairs {
 		if k := guess + i; k < before && c.keys.dict.is(c.keys.keys[k], p.key) {
@@ -111,6 +108,20 @@ func (c *maps) add(a *attributes) {
 		c.values.add(p.value)
 	}
 	c.ends = append(c.ends, uint64(c.keys.rows()))
+}
+
+// guess is where keys like those of pairs are: in the row before, or, since maps of two
+// kinds may take turns, in the one before that.
+func (c *maps) guess(pairs []pair) int {
+	n := len(c.ends)
+	if n == 0 || len(pairs) == 0 {
+		return len(c.keys.keys)
+	}
+	start := c.ends.start(n - 1)
+	if n > 1 && start < len(c.keys.keys) && !c.keys.dict.is(c.keys.keys[start], pairs[0].key) {
+		return c.ends.start(n - 2)
+	}
+	return start
 }
 
 // repeat adds the last row, which must have come from add, once more.

@@ -91,7 +91,7 @@ func (f *reference) logs(all plog.Logs) *reference {
 				observed, _ := f.when(l.ObservedTimestamp())
 				f.add("otel_logs", days(at), row{
 					"Timestamp":          at.UnixNano(),
-					"ObservedTimestamp":  observed.UnixNano(),
+					"ObservedDelay":      observed.UnixNano() - at.UnixNano(),
 					"TraceId":            l.TraceID().String(),
 					"SpanId":             l.SpanID().String(),
 					"TraceFlags":         uint8(l.Flags()),

@@ -34,7 +34,16 @@ type anyValue struct {
 	bytes []byte
 }
 
+// shortString returns the string of an AnyValue that is one and nothing else, as most are.
+func shortString(raw []byte) (s []byte, ok bool) {
+	s, rest, ok := first(raw, valueString)
+	return s, ok && len(rest) == 0
+}
+
 func openValue(raw []byte) (anyValue, error) {
+	if s, ok := shortString(raw); ok {
+		return anyValue{kind: valueString, bytes: s}, nil
+	}
 	var v anyValue
 	c := walk(raw)
 	for c.next() {
@@ -71,9 +80,6 @@ func (t *texts) release() {
 
 // text returns the text of an AnyValue. A string's text is the string itself.
 func (t *texts) text(raw []byte) ([]byte, error) {
-	if text, rest, ok := first(raw, valueString); ok && len(rest) == 0 {
-		return text, nil // most values are short strings
-	}
 	v, err := openValue(raw)
 	if err != nil {
 		return nil, err

@@ -138,7 +138,7 @@ func plainAttribute(p []byte) bool {
 	if v[0] != 2<<3|2 || int(v[1]) != len(v)-2 || v[1] >= 0x80 || v[2] != 1<<3|2 || int(v[3]) != len(v)-4 {
 		return false
 	}
-	return utf8.Valid(p[2:key+2]) && utf8.Valid(v[4:])
+	return utf8.Valid(p) // what is between key and value is ASCII, and completes no rune
 }
 
 var errWire = errors.New(": wrong wire type")

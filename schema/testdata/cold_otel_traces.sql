@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS `my-telemetry`.otel_traces
     Duration                           UInt64 CODEC(T64, ZSTD(1)),
     StatusCode                         LowCardinality(String) CODEC(ZSTD(1)),
     StatusMessage                      String CODEC(ZSTD(1)),
-    `Events.Timestamp`                 Array(DateTime64(9)) CODEC(ZSTD(1)),
+    `Events.Timestamp`                 Array(DateTime64(9)) CODEC(Delta(8), ZSTD(1)),
     `Events.Name`                      Array(LowCardinality(String)) CODEC(ZSTD(1)),
     `Events.Attributes`                Array(Map(LowCardinality(String), String)) CODEC(ZSTD(1)),
     `Links.TraceId`                    Array(String) CODEC(ZSTD(1)),
@@ -25,7 +25,6 @@ CREATE TABLE IF NOT EXISTS `my-telemetry`.otel_traces
     `__hdx_materialized_rum.sessionId` String MATERIALIZED ResourceAttributes['rum.sessionId'] CODEC(ZSTD(1)),
     SampleRate                         UInt64 MATERIALIZED greatest(toUInt64OrZero(SpanAttributes['SampleRate']), 1) CODEC(T64, ZSTD(1)),
     ResourceAttributeItems             Array(String) ALIAS arrayMap(kv -> concat(kv.1, '=', kv.2), ResourceAttributes::Array(Tuple(String, String))),
-    SpanAttributeItems                 Array(String) ALIAS arrayMap(kv -> concat(kv.1, '=', kv.2), SpanAttributes::Array(Tuple(String, String))),
     InsertedAt                         DateTime MATERIALIZED if(throwIf(nowInBlock() > IngestFence, 'fenced') = 0, now(), now()) CODEC(Delta(4), ZSTD(1)),
     IngestStream                       LowCardinality(String) CODEC(ZSTD(1)),
     IngestSeq                          UInt64 CODEC(Delta(8), ZSTD(1)),
@@ -38,7 +37,7 @@ CREATE TABLE IF NOT EXISTS `my-telemetry`.otel_traces
     INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_res_attr_items ResourceAttributeItems TYPE text(tokenizer = 'array'),
     INDEX idx_span_attr_key mapKeys(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_span_attr_items SpanAttributeItems TYPE text(tokenizer = 'array'),
+    INDEX idx_span_attr_value mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )

@@ -2,7 +2,8 @@ CREATE TABLE IF NOT EXISTS otel.otel_logs
 (
     Timestamp                                         DateTime64(9) CODEC(Delta(8), ZSTD(1)),
     TimestampTime                                     DateTime ALIAS toDateTime(Timestamp),
-    ObservedTimestamp                                 DateTime64(9) DEFAULT Timestamp CODEC(Delta(8), ZSTD(1)),
+    ObservedDelay                                     Int64 CODEC(T64, ZSTD(1)),
+    ObservedTimestamp                                 DateTime64(9) ALIAS addNanoseconds(Timestamp, ObservedDelay),
     TraceId                                           String CODEC(ZSTD(1)),
     SpanId                                            String CODEC(ZSTD(1)),
     TraceFlags                                        UInt8,
