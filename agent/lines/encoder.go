@@ -46,6 +46,7 @@ type Encoder struct {
 	body     []byte
 
 	// The line at hand.
+	sent    int64 // the time that its sender gave it, in nanoseconds since the epoch; 0: none
 	scan    scanner
 	guesses guesses
 	minute  minute
@@ -88,12 +89,31 @@ func (e *Encoder) Add(text []byte, at, observed time.Time, stream string, trunca
 	}
 	r := &e.record
 	r.reset()
-	var ns int64
-	if s := at.Unix(); s > 0 && s < math.MaxInt64/int64(time.Second) { // else zero, or nonsense
-		ns = at.UnixNano()
+	ns := unixNano(at)
+	if ns != 0 {
 		r.setTime(recordObservedTime, ns)
 	}
 	scope := e.encode(text, ns)
+	r.addStream(stream)
+	if truncated {
+		r.addBool("log.truncated", true)
+	}
+	if partial {
+		r.addBool("log.partial", true)
+	}
+	e.batch.add(scope, r)
+	e.scan.text = nil
+}
+
+// unixNano is at in nanoseconds since the epoch, 0 if that is zero or nonsense.
+func unixNano(at time.Time) int64 {
+	if s := at.Unix(); s <= 0 || s >= math.MaxInt64/int64(time.Second) {
+		return 0
+	}
+	return at.UnixNano()
+}
+
+func (r *record) addStream(stream string) {
 	switch stream {
 	case "":
 	case "stdout":
@@ -103,14 +123,6 @@ func (e *Encoder) Add(text []byte, at, observed time.Time, stream string, trunca
 	default:
 		addString(r, iostream, strings.ToValidUTF8(stream, "\uFFFD"))
 	}
-	if truncated {
-		r.addBool("log.truncated", true)
-	}
-	if partial {
-		r.addBool("log.partial", true)
-	}
-	e.batch.add(scope, r)
-	e.scan.text = nil
 }
 
 // iostream is the attribute that says which stream a line came from. There are mostly two.

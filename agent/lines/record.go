@@ -14,11 +14,13 @@ type record struct {
 	keys       keyset
 	dropped    int
 	severity   uint8
+	leveled    bool         // severity text is set
+	trace      traceContext // as set
 }
 
 func (r *record) reset() {
 	r.fields, r.attributes = r.fields[:0], r.attributes[:0]
-	r.keys, r.dropped, r.severity = keyset{}, 0, 0
+	r.keys, r.dropped, r.severity, r.leveled, r.trace = keyset{}, 0, 0, false, traceContext{}
 }
 
 // begin starts an attribute, in the place of an earlier one with this key. What is appended to

@@ -39,15 +39,28 @@ func NewResource(filePath string, defaults []Attr) *Resource {
 		d.add(a.Key, a.Value)
 	}
 	d.add("service.name", service)
+	return d.resource()
+}
 
-	encoded, start := begin(nil, resourceLogsResource)
-	return &Resource{end(append(encoded, d.attributes...), start)}
+// NewResourceOf describes what has these attributes. Of equal keys the first one counts, and an
+// empty value is none.
+func NewResourceOf(attrs []Attr) *Resource {
+	var d description
+	for _, a := range attrs {
+		d.add(a.Key, a.Value)
+	}
+	return d.resource()
 }
 
 // A description is a list of attributes with unique keys.
 type description struct {
 	attributes []byte
 	keys       map[string]bool
+}
+
+func (d *description) resource() *Resource {
+	encoded, start := begin(nil, resourceLogsResource)
+	return &Resource{end(append(encoded, d.attributes...), start)}
 }
 
 // admit tells whether an attribute with that key is missing.

@@ -26,14 +26,14 @@ func (e *Encoder) severity() (namesLogger bool) {
 		case text:
 			name := e.text(level.value)
 			r.severity = severityOf(name)
-			r.fields = appendBytes(r.fields, recordSeverityText, name)
+			r.setLevel(name)
 		case integer:
 			digits := e.raw(level.value)
 			if r.severity = severityOfTens(digits, 60); r.severity == 0 {
 				e.keep(level)
 				break
 			}
-			r.fields = appendBytes(r.fields, recordSeverityText, digits)
+			r.setLevel(digits)
 		default:
 			e.keep(level)
 		}
@@ -51,6 +51,12 @@ func (e *Encoder) severity() (namesLogger bool) {
 		}
 	}
 	return namesLogger
+}
+
+// setLevel sets the severity text, which is UTF-8.
+func (r *record) setLevel(name []byte) {
+	r.fields = appendBytes(r.fields, recordSeverityText, name)
+	r.leveled = true
 }
 
 // severityOfTens is the severity number of a level that counts in tens up to fatal: 60 in pino

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// timestamp fills in the time of the record, unless the line has none that can be understood.
+// timestamp fills in the time of the record, unless the line has none that can be understood. If
+// its sender gave it a time, that is the record's, and another one of the line an attribute.
 func (e *Encoder) timestamp(observed int64) {
 	h, ok := e.line.take(slotTime)
 	if !ok {
@@ -24,11 +25,12 @@ func (e *Encoder) timestamp(observed int64) {
 	default:
 		ok = false
 	}
-	if !ok {
+	switch {
+	case ok && e.sent == 0:
+		e.record.setTime(recordTime, ns)
+	case !ok || ns != e.sent:
 		e.keep(h)
-		return
 	}
-	e.record.setTime(recordTime, ns)
 }
 
 // Years that nanoseconds since the epoch can tell in an int64.

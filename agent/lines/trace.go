@@ -54,13 +54,18 @@ func (r *record) setTrace(c *traceContext) {
 	if !c.valid() {
 		return
 	}
+	r.trace = *c
 	r.fields = append(append(r.fields, recordTraceID, byte(len(c.trace))), c.trace[:]...)
 	if c.hasSpan() {
-		r.fields = append(append(r.fields, recordSpanID, byte(len(c.span))), c.span[:]...)
+		r.setSpan(c)
 	}
 	if c.flags != 0 {
 		r.fields = binary.LittleEndian.AppendUint32(append(r.fields, recordFlags), c.flags)
 	}
+}
+
+func (r *record) setSpan(c *traceContext) {
+	r.fields = append(append(r.fields, recordSpanID, byte(len(c.span))), c.span[:]...)
 }
 
 // id reads a hexadecimal id.

@@ -18,6 +18,7 @@ import (
 	"github.com/spillway-io/spillway/agent"
 	"github.com/spillway-io/spillway/agent/lines"
 	"github.com/spillway-io/spillway/forward"
+	"github.com/spillway-io/spillway/forward/loki"
 	"github.com/spillway-io/spillway/forward/otlp"
 	"github.com/spillway-io/spillway/tail"
 )
@@ -35,7 +36,7 @@ func (p *program) agentCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log.Info("agent started", "version", versionString(), "otlp_grpc", n.addr(n.listening.GRPC), "otlp_http", n.addr(n.listening.HTTP), "admin", n.admin.addr(), "wal", cfg.WAL.Dir, "forward_to", cfg.Forward.OTLP.Endpoints)
+			log.Info("agent started", "version", versionString(), "otlp_grpc", addr(n.listening.GRPC), "otlp_http", addr(n.listening.HTTP), "loki", addr(n.loki), "admin", n.admin.addr(), "wal", cfg.WAL.Dir, "forward_to", cfg.Forward.OTLP.Endpoints)
 			return n.run(c.Context())
 		}}
 	c.Flags().StringVar(&file, "config", "", "configuration file")
@@ -49,6 +50,7 @@ type node struct {
 	limiter   *forward.Limiter
 	agent     *agent.Agent
 	listening *otlp.Listening
+	loki      net.Addr     // nil: off
 	files     *agent.Files // nil: nothing to tail
 	client    *otlp.Client
 	admin     *admin
@@ -80,6 +82,10 @@ func newNode(cfg *config, log *slog.Logger) (*node, error) {
 func (n *node) openSources(reg prometheus.Registerer) (err error) {
 	server := otlp.NewServer(n.cfg.Receivers.OTLP, n.agent.Entrance(), n.limiter, n.agent.Metrics(), n.log)
 	if n.listening, err = server.Listen(); err != nil {
+		return err
+	}
+	pushes := loki.NewServer(n.cfg.Receivers.Loki, n.agent.Entrance(), n.limiter, n.agent.Metrics(), n.log)
+	if n.loki, err = pushes.Beside(n.listening); err != nil {
 		return err
 	}
 	if len(n.cfg.Receivers.Tail) == 0 {
@@ -129,7 +135,7 @@ func (n *node) attributes() (attrs []lines.Attr) {
 	return attrs
 }
 
-// receiver is the OTLP ports as a source.
+// receiver is the ports, of OTLP and of Loki, as a source.
 type receiver struct {
 	listening *otlp.Listening
 	grace     time.Duration
@@ -167,10 +173,10 @@ func (n *node) ready() error {
 func (n *node) status() map[string]any {
 	open, _ := n.agent.Circuit().Open()
 	return map[string]any{"role": "agent", "version": versionString(), "pressure": n.limiter.Pressure().String(), "circuit_open": open,
-		"otlp_grpc": n.addr(n.listening.GRPC), "otlp_http": n.addr(n.listening.HTTP), "wal": n.agent.Status()}
+		"otlp_grpc": addr(n.listening.GRPC), "otlp_http": addr(n.listening.HTTP), "loki": addr(n.loki), "wal": n.agent.Status()}
 }
 
-func (n *node) addr(a net.Addr) string {
+func addr(a net.Addr) string {
 	if a == nil {
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/forward/clickhouse"
+	"github.com/spillway-io/spillway/forward/loki"
 	"github.com/spillway-io/spillway/forward/otlp"
 )
 
@@ -31,7 +33,7 @@ func (p *program) collectorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log.Info("collector started", "version", versionString(), "otlp_grpc", t.listening.GRPC, "otlp_http", t.listening.HTTP, "admin", t.admin.addr(), "clickhouse", t.conn.Addr())
+			log.Info("collector started", "version", versionString(), "otlp_grpc", t.listening.GRPC, "otlp_http", t.listening.HTTP, "loki", addr(t.loki), "admin", t.admin.addr(), "clickhouse", t.conn.Addr())
 			return t.run(c.Context())
 		}}
 	c.Flags().StringVar(&file, "config", "", "configuration file")
@@ -46,6 +48,7 @@ type tier struct {
 	conn      *clickhouse.Conn
 	writer    *clickhouse.Writer
 	listening *otlp.Listening
+	loki      net.Addr // nil: off
 	admin     *admin
 	tables    atomic.Bool // known to exist
 }
@@ -61,6 +64,10 @@ func newTier(cfg *config, log *slog.Logger) (*tier, error) {
 	t.writer = clickhouse.NewWriter(t.conn, clickhouse.Config{Batch: cfg.Batch, Retry: cfg.Forward.ClickHouse.RetryOnFailure}, t.limiter, counters, log)
 	server := otlp.NewServer(cfg.Receivers.OTLP, t.limiter.Before(t.writer), t.limiter, counters, log)
 	if t.listening, err = server.Listen(); err != nil {
+		return nil, errors.Join(err, t.conn.Close())
+	}
+	pushes := loki.NewServer(cfg.Receivers.Loki, t.limiter.Before(t.writer), t.limiter, counters, log)
+	if t.loki, err = pushes.Beside(t.listening); err != nil {
 		return nil, errors.Join(err, t.conn.Close())
 	}
 	t.admin, err = newAdmin(cfg.Admin.Endpoint, reg, t.ready, t.status)

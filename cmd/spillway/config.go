@@ -37,11 +37,9 @@ type serviceConfig struct {
 }
 
 type receiversConfig struct {
-	OTLP otlp.ServerConfig `yaml:"otlp"`
-	Loki struct {
-		Endpoint string `yaml:"endpoint"`
-	} `yaml:"loki"` // named so that it can be refused in plain words
-	Tail []tailConfig `yaml:"tail"`
+	OTLP otlp.ServerConfig   `yaml:"otlp"`
+	Loki otlp.ListenerConfig `yaml:"loki"` // of push requests; off by default
+	Tail []tailConfig        `yaml:"tail"`
 }
 
 type tailConfig struct {
@@ -218,8 +216,9 @@ func (l *loaded) check(r role) []error {
 	at("batch", l.Batch.Validate())
 	at("receivers.otlp.grpc", listener(l.Receivers.OTLP.GRPC))
 	at("receivers.otlp.http", listener(l.Receivers.OTLP.HTTP))
-	if l.Receivers.Loki.Endpoint != "" {
-		at("receivers.loki", errors.New("not in this version: the Loki receiver is not built yet; send OTLP to receivers.otlp"))
+	at("receivers.loki", listener(l.Receivers.Loki))
+	if l.Receivers.Loki.MaxConnectionAge != 0 {
+		at("receivers.loki.max_connection_age", errors.New("is for gRPC: leave it out"))
 	}
 	if r == roleCollector {
 		l.checkCollector(at)
@@ -295,7 +294,7 @@ func (l *loaded) loop(target string) error {
 	if err != nil {
 		return fmt.Errorf("%q: write host:port", target)
 	}
-	for _, own := range []string{l.Receivers.OTLP.GRPC.Endpoint, l.Receivers.OTLP.HTTP.Endpoint} {
+	for _, own := range []string{l.Receivers.OTLP.GRPC.Endpoint, l.Receivers.OTLP.HTTP.Endpoint, l.Receivers.Loki.Endpoint} {
 		ownHost, ownPort, err := net.SplitHostPort(own)
 		if err == nil && port == ownPort && port != "0" && (local(host) && (local(ownHost) || ownHost == "0.0.0.0" || ownHost == "::" || ownHost == "") || host == ownHost) {
 			return fmt.Errorf("%q is this process's own listener %s: name the collector, by default port 4319", target, own)

@@ -39,13 +39,15 @@ var arrows = map[string]row{
 	"forward": {may: []string{"wal"}, never: map[string]string{
 		"go.opentelemetry.io": otlpIsForSchema, "google.golang.org/grpc": "forward is about hands, not wires"}},
 	"forward/otlp":                  {may: []string{"forward"}, never: map[string]string{"github.com/ClickHouse": "the wire knows no database"}},
+	"forward/loki":                  {may: []string{"agent/lines", "forward", "forward/otlp"}, never: map[string]string{"go.opentelemetry.io": otlpIsForSchema, "google.golang.org/grpc": "Loki speaks HTTP", "github.com/grafana": "it reads the wire form itself"}},
 	"forward/clickhouse":            {may: []string{"forward", "schema"}, never: map[string]string{"go.opentelemetry.io/collector": otlpIsForSchema, "google.golang.org/grpc": "the last hop knows no gRPC"}},
 	"forward/clickhouse/embedded":   {never: map[string]string{"google.golang.org/grpc": "an engine speaks ClickHouse's protocols only"}},
 	"forward/clickhouse/enginetest": {never: map[string]string{"github.com/ebitengine/purego": "tests talk to the engine as a process"}},
 	"agent":                         {may: []string{"agent/lines", "forward", "tail", "wal"}, never: map[string]string{"github.com/ClickHouse": "a node does not know where its data ends up", "google.golang.org/grpc": "sources and targets are given to it"}},
-	"cmd/spillway":                  {may: []string{"agent", "agent/lines", "forward", "forward/otlp", "forward/clickhouse", "schema", "tail", "wal"}, never: map[string]string{"github.com/ebitengine/purego": staysStatic}},
+	"cmd/spillway":                  {may: []string{"agent", "agent/lines", "forward", "forward/otlp", "forward/loki", "forward/clickhouse", "schema", "tail", "wal"}, never: map[string]string{"github.com/ebitengine/purego": staysStatic}},
 	"cmd/spillway-engine":           {may: []string{"forward/clickhouse/embedded"}},
 	"e2e":                           {},
+	"e2e/compare":                   {}, // it compares programs, and looks into none
 }
 
 func TestArrows(t *testing.T) {

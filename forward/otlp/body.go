@@ -6,10 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/spillway-io/spillway/forward"
@@ -37,6 +43,47 @@ func newZstd(more ...zstd.DOption) *zstd.Decoder {
 		panic("BUG: otlp: " + err.Error())
 	}
 	return d
+}
+
+// ContentEncoding is what ReadBody has to undo of r, which must be one of allowed, or nothing.
+func ContentEncoding(r *http.Request, allowed ...string) ([]string, error) {
+	enc := r.Header.Get("Content-Encoding")
+	switch {
+	case enc == "" || enc == "identity":
+		return nil, nil
+	case slices.Contains(allowed, enc):
+		return []string{enc}, nil
+	}
+	return nil, &forward.RefusedError{Reason: forward.ReasonUnsupported, Err: fmt.Errorf("encoding %q: use %s or none", enc, strings.Join(allowed, ", "))}
+}
+
+// ReadBody reads the body of r and undoes encodings (gzip, zstd, deflate, snappy), one after the
+// other. No stage of it may be larger than c says. l counts the bytes from the first one on. What
+// is returned is valid until free, which is nil after an error.
+func (c ListenerConfig) ReadBody(r *http.Request, l *forward.Limiter, encodings ...string) (bytes []byte, free func(), err error) {
+	limit := c.maxRecv()
+	if r.ContentLength > int64(limit) {
+		return nil, nil, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
+	}
+	if err := l.Take(0); err != nil {
+		return nil, nil, err
+	}
+	b := newBody(l)
+	err = b.read(r.Body, limit)
+	for _, encoding := range encodings {
+		if err != nil {
+			break
+		}
+		wire := b
+		b = newBody(l)
+		err = b.expand(wire.bytes, encoding, limit)
+		wire.free()
+	}
+	if err != nil {
+		b.free()
+		return nil, nil, err
+	}
+	return b.bytes, b.free, nil
 }
 
 // A body is what a request says, decompressed. bytes are valid until free.
@@ -104,20 +151,21 @@ var expanding = make(chan struct{}, runtime.GOMAXPROCS(0))
 // that much memory; what does not, and is neither small nor in proportion to its size on the
 // wire, is measured first. So a bomb costs time and little memory.
 func (b *body) expand(wire []byte, encoding string, limit int) error {
-	switch encoding {
-	case "", "identity":
-		return b.read(bytes.NewReader(wire), limit)
-	case "gzip", "zstd":
-	default:
-		return &forward.RefusedError{Reason: forward.ReasonUnsupported, Err: fmt.Errorf("encoding %q: use gzip, zstd or none", encoding)}
-	}
 	expanding <- struct{}{}
 	defer func() { <-expanding }()
-	atOnce := b.gzipAtOnce
-	if encoding == "zstd" {
-		atOnce = b.zstdAtOnce
+	var (
+		done bool
+		err  error
+	)
+	switch encoding {
+	case "gzip":
+		done, err = b.gzipAtOnce(wire, limit)
+	case "zstd":
+		done, err = b.zstdAtOnce(wire, limit)
+	case "snappy":
+		done, err = true, b.snappyAtOnce(wire, limit)
 	}
-	if done, err := atOnce(wire, limit); done || err != nil {
+	if done || err != nil {
 		return err
 	}
 	streaming.Lock()
@@ -129,11 +177,11 @@ func (b *body) expand(wire []byte, encoding string, limit int) error {
 	if err := b.room(size); err != nil {
 		return err
 	}
-	r, done, err := decompressor(wire, encoding)
+	r, end, err := decompressor(wire, encoding)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer end()
 	if _, err := io.ReadFull(r, b.bytes[:size]); err != nil {
 		return malformed(encoding, err)
 	}
@@ -212,6 +260,29 @@ func (b *body) zstdAtOnce(wire []byte, limit int) (done bool, err error) {
 	}
 }
 
+// snappyRatio is more than Snappy can make of a byte: its best element is 64 bytes out of 3.
+const snappyRatio = 22
+
+// snappyAtOnce goes by the length at the head of a Snappy block.
+func (b *body) snappyAtOnce(wire []byte, limit int) error {
+	size, err := snappy.DecodedLen(wire)
+	switch {
+	case err != nil:
+		return malformed("snappy", err)
+	case size > limit:
+		return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
+	case size > snappyRatio*len(wire):
+		return malformed("snappy", fmt.Errorf("%d bytes cannot hold the %d that they promise", len(wire), size))
+	}
+	if err := b.room(size); err != nil {
+		return err
+	}
+	if b.bytes, err = snappy.DecodeStrict(b.bytes, wire); err != nil {
+		return malformed("snappy", fmt.Errorf("%w: send one block, not the framing format", err))
+	}
+	return nil
+}
+
 // read takes r as it is, up to limit bytes.
 func (b *body) read(r io.Reader, limit int) error {
 	for {
@@ -257,7 +328,7 @@ func malformed(what string, err error) error {
 	return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("%s: %w", what, err)}
 }
 
-// decompressor reads wire, which is gzip or zstd. done ends its use.
+// decompressor reads wire, which is gzip, zstd or deflate. done ends its use.
 func decompressor(wire []byte, encoding string) (out io.Reader, done func(), err error) {
 	r := bytes.NewReader(wire)
 	if encoding == "zstd" {
@@ -265,6 +336,18 @@ func decompressor(wire []byte, encoding string) (out io.Reader, done func(), err
 			return nil, nil, malformed(encoding, err)
 		}
 		return zstdReader, func() { zstdReader.Reset(nil) }, nil
+	}
+	if encoding == "deflate" {
+		// RFC 9110 means zlib. Loki, and who sends to it, mean the bare stream: that never begins
+		// like zlib's header, but for a stored block with padding that is not zero.
+		if len(wire) > 1 && wire[0]&0x0f == 8 && binary.BigEndian.Uint16(wire)%31 == 0 {
+			zr, err := zlib.NewReader(r)
+			if err != nil {
+				return nil, nil, malformed(encoding, err)
+			}
+			return zr, func() {}, nil
+		}
+		return flate.NewReader(r), func() {}, nil
 	}
 	zr, ok := gzipReaders.Get().(*gzip.Reader)
 	if ok {

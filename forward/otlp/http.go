@@ -41,28 +41,39 @@ const (
 )
 
 func (s *Server) listenHTTP(l *Listening) error {
-	c := s.cfg.HTTP
-	if c.Endpoint == "" {
+	if s.cfg.HTTP.Endpoint == "" {
 		return nil
 	}
-	secure, err := c.TLS.Config()
+	h, err := ListenHTTP(s.cfg.HTTP, s.mux(), s.log)
 	if err != nil {
 		return fmt.Errorf("OTLP HTTP: %w", err)
+	}
+	l.HTTP = h.HTTP
+	l.Join(h)
+	return nil
+}
+
+// ListenHTTP opens the port of c for h, with the timeouts and bounds of every port that takes
+// telemetry. Authorize and ReadBody are for h to call.
+func ListenHTTP(c ListenerConfig, h http.Handler, log *slog.Logger) (*Listening, error) {
+	secure, err := c.TLS.Config()
+	if err != nil {
+		return nil, err
 	}
 	lis, err := net.Listen("tcp", c.Endpoint)
 	if err != nil {
-		return fmt.Errorf("OTLP HTTP: %w", err)
+		return nil, err
 	}
 	srv := &http.Server{
-		Handler:           s.mux(),
+		Handler:           h,
 		TLSConfig:         secure,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute, // a half-open connection holds nothing longer
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	l.HTTP = lis.Addr()
+	l := &Listening{HTTP: lis.Addr()}
 	l.serve = append(l.serve, func() error {
 		serve := srv.Serve
 		if secure != nil {
@@ -79,7 +90,7 @@ func (s *Server) listenHTTP(l *Listening) error {
 		}
 		lis.Close()
 	})
-	return nil
+	return l, nil
 }
 
 func (s *Server) mux() http.Handler {
@@ -101,36 +112,25 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request, sig forward.S
 }
 
 func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) error {
-	if !s.cfg.HTTP.Auth.allows(r.Header.Get("Authorization")) {
-		return errUnauthenticated{}
+	if err := s.cfg.HTTP.Auth.Authorize(r); err != nil {
+		return err
 	}
 	if kind != typeProtobuf && kind != typeJSON {
 		return errMediaType{r.Header.Get("Content-Type")}
 	}
-	limit := s.cfg.HTTP.maxRecv()
-	if r.ContentLength > int64(limit) {
-		return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: errTooLarge{limit}}
-	}
-	if err := s.limiter.Take(0); err != nil {
+	encodings, err := ContentEncoding(r, "gzip", "zstd")
+	if err != nil {
 		return err
 	}
-	wire := newBody(s.limiter)
-	defer wire.free()
-	if err := wire.read(r.Body, limit); err != nil {
+	body, free, err := s.cfg.HTTP.ReadBody(r, s.limiter, encodings...)
+	if err != nil {
 		return err
 	}
-	b := wire
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		b = newBody(s.limiter)
-		defer b.free()
-		if err := b.expand(wire.bytes, enc, limit); err != nil {
-			return err
-		}
-	}
+	defer free()
 	if kind == typeProtobuf {
-		return s.accept(r.Context(), sig, b.bytes)
+		return s.accept(r.Context(), sig, body)
 	}
-	body, err := fromJSON(sig, b.bytes)
+	body, err = fromJSON(sig, body)
 	if err != nil {
 		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("%w: JSON: %w", ErrMalformed, err)}
 	}
@@ -161,6 +161,17 @@ func fromJSON(sig forward.Signal, b []byte) ([]byte, error) {
 	return r.MarshalProto()
 }
 
+// Refuse counts err, says in h when to come back if that would help, and returns the status to
+// answer with.
+func Refuse(h http.Header, m *forward.Counters, err error) (status int) {
+	m.Refused.WithLabelValues(reason(err)).Inc()
+	status, after := httpStatus(err)
+	if after > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	}
+	return status
+}
+
 // answer writes the response in the content type of the request.
 func (s *Server) answer(w http.ResponseWriter, kind string, sig forward.Signal, err error) {
 	if kind != typeJSON {
@@ -180,11 +191,8 @@ func (s *Server) answer(w http.ResponseWriter, kind string, sig forward.Signal, 
 		w.Write(partialSuccess(partial))
 		return
 	}
-	s.metrics.Refused.WithLabelValues(reason(err)).Inc()
-	status, code, after := httpStatus(err)
-	if after > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
-	}
+	status := Refuse(w.Header(), s.metrics, err)
+	code, _, _ := classify(err)
 	body := &spb.Status{Code: int32(code), Message: err.Error()}
 	var out []byte
 	if kind == typeJSON {

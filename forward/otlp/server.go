@@ -107,6 +107,12 @@ func (l *Listening) Serve(ctx context.Context, grace time.Duration) error {
 	return err
 }
 
+// Join has l serve the ports of other, too, which is not used any more.
+func (l *Listening) Join(other *Listening) {
+	l.serve = append(l.serve, other.serve...)
+	l.stop = append(l.stop, other.stop...)
+}
+
 func (l *Listening) close() {
 	for _, stop := range l.stop {
 		expired, cancel := context.WithCancel(context.Background())

@@ -75,25 +75,25 @@ func classify(err error) (code codes.Code, after time.Duration, untouched bool) 
 	return codes.Unavailable, defaultRetryAfter, false
 }
 
-// httpStatus is the same for OTLP/HTTP.
-func httpStatus(err error) (status int, code codes.Code, after time.Duration) {
-	code, after, _ = classify(err)
+// httpStatus is the same for HTTP.
+func httpStatus(err error) (status int, after time.Duration) {
+	code, after, _ := classify(err)
 	var media errMediaType
 	switch {
 	case errors.As(err, &media):
-		return http.StatusUnsupportedMediaType, code, 0
+		return http.StatusUnsupportedMediaType, 0
 	case code == codes.ResourceExhausted && after > 0:
-		return http.StatusTooManyRequests, code, after
+		return http.StatusTooManyRequests, after
 	case code == codes.ResourceExhausted:
-		return http.StatusRequestEntityTooLarge, code, 0
+		return http.StatusRequestEntityTooLarge, 0
 	case code == codes.InvalidArgument:
-		return http.StatusBadRequest, code, 0
+		return http.StatusBadRequest, 0
 	case code == codes.Unimplemented:
-		return http.StatusUnsupportedMediaType, code, 0
+		return http.StatusUnsupportedMediaType, 0
 	case code == codes.Unauthenticated:
-		return http.StatusUnauthorized, code, 0
+		return http.StatusUnauthorized, 0
 	}
-	return http.StatusServiceUnavailable, code, max(after, defaultRetryAfter)
+	return http.StatusServiceUnavailable, max(after, defaultRetryAfter)
 }
 
 type errUnauthenticated struct{}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -125,6 +126,14 @@ func (p *keyPair) load() (*tls.Certificate, error) {
 	}
 	p.loaded, p.mtime = &pair, st.ModTime()
 	return p.loaded, nil
+}
+
+// Authorize is nil if r shows a token that a takes, or a asks for none.
+func (a Auth) Authorize(r *http.Request) error {
+	if !a.allows(r.Header.Get("Authorization")) {
+		return errUnauthenticated{}
+	}
+	return nil
 }
 
 // allows checks an authorization header, "Bearer TOKEN" or the bare token. No tokens: anybody.
