@@ -4,11 +4,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 	"github.com/spillway-io/spillway/schema"
 )
 
@@ -34,23 +36,69 @@ func golden(t *testing.T, name, got string) {
 
 const day = 24 * time.Hour
 
-func TestEachTableIsCreatedAsReviewed(t *testing.T) {
-	for _, table := range schema.Tables() {
-		golden(t, table.Name(), table.DDL(schema.DefaultOptions()))
-		golden(t, "insert_"+table.Name(), table.InsertSQL("otel"))
+// layouts are the ways in which the tables can be made.
+func layouts() map[string]schema.Options {
+	with := func(change func(*schema.Options)) schema.Options {
+		o := schema.DefaultOptions()
+		change(&o)
+		return o
 	}
-	golden(t, "otel_traces_trace_id_ts_mv", schema.TraceIDView(schema.DefaultOptions()))
+	return map[string]schema.Options{
+		"single": schema.DefaultOptions(),
+		"tiered": with(func(o *schema.Options) {
+			o.Database = "my-telemetry"
+			// Metrics expire before they would move, and rules are in whole units.
+			o.ColdAfter = schema.Retention{Logs: 3 * day, Traces: 36 * time.Hour, Metrics: 400 * day}
+			o.StoragePolicy = "hot_cold"
+		}),
+		"cluster":             with(func(o *schema.Options) { o.Cluster = "telemetry-prod" }),
+		"replicated_database": with(func(o *schema.Options) { o.Cluster, o.ReplicatedDatabase = "otel", true }),
+		"managed":             with(func(o *schema.Options) { o.Managed = true }),
+	}
 }
 
-func TestColdStorageAddsAMoveRuleAndAPolicy(t *testing.T) {
-	o := schema.DefaultOptions()
-	o.Database = "my-telemetry"
-	o.ColdAfter = schema.Retention{Logs: 3 * day, Traces: 36 * time.Hour, Metrics: 400 * day}
-	o.StoragePolicy = "hot_cold"
-	for _, table := range schema.Tables() {
-		switch table.Name() {
-		case "otel_logs", "otel_traces", "otel_traces_trace_id_ts", "otel_metrics_sum":
-			golden(t, "cold_"+table.Name(), table.DDL(o))
+// Each layout as it was reviewed, in the order in which it is made, with the INSERTs and the
+// optional view.
+func TestTablesAreCreatedAsReviewed(t *testing.T) {
+	for name, o := range layouts() {
+		if err := o.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		all := schema.Statements(o)
+		all = append(all, schema.TraceIDView(o))
+		for _, table := range schema.Tables() {
+			all = append(all, table.InsertSQL(o))
+		}
+		golden(t, name, strings.Join(all, ";\n\n")+";")
+	}
+}
+
+// What cannot be run here is at least ClickHouse's SQL: the real parser reads every statement of
+// every layout. Replicated and Distributed tables need servers that this engine is not, and only
+// ClickHouse Cloud knows Shared ones: those are read as what they are called elsewhere.
+func TestEveryLayoutIsClickHousesSQL(t *testing.T) {
+	e := enginetest.Shared(t)
+	for _, o := range layouts() {
+		for _, sql := range append(schema.Statements(o), schema.TraceIDView(o)) {
+			e.SQL("EXPLAIN AST " + strings.Replace(sql, "ENGINE = Shared", "ENGINE = ", 1))
+		}
+	}
+}
+
+func TestOptionsThatCannotBeKeptAreRefused(t *testing.T) {
+	if err := schema.DefaultOptions().Validate(); err != nil {
+		t.Errorf("defaults: %v", err)
+	}
+	for want, o := range map[string]schema.Options{
+		"database":              {},
+		"cold_after":            {Database: "x", ColdAfter: schema.Retention{Logs: day}},
+		"replicated_database":   {Database: "x", ReplicatedDatabase: true},
+		"managed":               {Database: "x", Managed: true, Cluster: "c"},
+		"retention of traces":   {Database: "x", Retention: schema.Retention{Traces: -day}},
+		"cold_after of metrics": {Database: "x", ColdAfter: schema.Retention{Metrics: time.Millisecond}, StoragePolicy: "p"},
+	} {
+		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, which does not name %s", o, err, want)
 		}
 	}
 }

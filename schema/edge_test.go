@@ -384,25 +384,3 @@ func TestDecodingAllocatesNothingForEachRow(t *testing.T) {
 		}
 	}
 }
-
-func TestOptionsThatCannotBeKeptAreRefused(t *testing.T) {
-	if err := schema.DefaultOptions().Validate(); err != nil {
-		t.Errorf("defaults: %v", err)
-	}
-	o := schema.Options{
-		Cluster:   "main",
-		Retention: schema.Retention{Logs: -time.Hour},
-		ColdAfter: schema.Retention{Traces: time.Millisecond},
-	}
-	err := o.Validate()
-	for _, want := range []string{
-		"database: must be named",
-		`cluster "main": replicated and distributed tables come with schema migrations`,
-		"retention of logs: -1h0m0s",
-		"cold_after of traces: 1ms",
-	} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error lacks %q:\n%v", want, err)
-		}
-	}
-}

@@ -16,8 +16,8 @@ type Table struct {
 	partition  string // PARTITION BY, always in UTC
 	primaryKey string // "" means the sorting key
 	orderBy    string
-	expires    string   // the DateTime or Date that the TTL counts from
-	settings   []string // beyond those every table has
+	expires    string    // the DateTime or Date that the TTL counts from
+	extra      []setting // beyond what every table has
 	signal     signal
 	identified bool
 	weekly     bool   // partitions are weeks, not days
@@ -84,16 +84,26 @@ func (t *Table) InsertColumns() string {
 	var names []string
 	for _, c := range t.columns {
 		if c.inserted() {
-			names = append(names, ident(c.name))
+			names = append(names, Ident(c.name))
 		}
 	}
 	return strings.Join(names, ", ")
 }
 
-// InsertSQL is the INSERT of an encoded block into the table of that database,
-// without a FORMAT clause.
-func (t *Table) InsertSQL(database string) string {
-	return "INSERT INTO " + ident(database) + "." + ident(t.name) + " (" + t.InsertColumns() + ")"
+// LocalName is the name of the table that holds the rows: on a cluster not the one
+// that queries name.
+func (t *Table) LocalName(o Options) string {
+	if o.Cluster != "" {
+		return t.name + "_local"
+	}
+	return t.name
+}
+
+// InsertSQL is the INSERT of an encoded block, without a FORMAT clause. On a cluster
+// it goes into the table of the node that it is sent to, because what is known about
+// repeated blocks is known by shard, and a Distributed table would cut the block.
+func (t *Table) InsertSQL(o Options) string {
+	return "INSERT INTO " + Ident(o.Database) + "." + Ident(t.LocalName(o)) + " (" + t.InsertColumns() + ")"
 }
 
 // inserts is the number of columns of an INSERT.

@@ -55,7 +55,7 @@ func logsTable() *Table {
 		orderBy:    "(toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)",
 		expires:    "toDateTime(Timestamp)",
 		shardBy:    "if(TraceId = '', rand64(), cityHash64(TraceId))",
-		settings:   []string{"enable_block_number_column = 1", "enable_block_offset_column = 1"},
+		extra:      []setting{{"enable_block_number_column", "1"}, {"enable_block_offset_column", "1"}},
 	}
 }
 

@@ -57,7 +57,7 @@ func newTier(cfg *config, log *slog.Logger) (*tier, error) {
 	reg := newRegistry()
 	t := &tier{cfg: cfg, log: log, limiter: newLimiter(cfg.MemoryLimiter, forward.Soft, log)}
 	var err error
-	if t.conn, err = clickhouse.Open(cfg.Forward.ClickHouse.DSN); err != nil {
+	if t.conn, err = cfg.openClickHouse(); err != nil {
 		return nil, err
 	}
 	counters := forward.NewCounters(reg, "collector")
@@ -92,38 +92,50 @@ func (t *tier) run(ctx context.Context) error {
 // clockEvery is how often the server's clock is compared with ours.
 const clockEvery = time.Minute
 
-// keepTables makes the tables, trying until ClickHouse is there, and then keeps an eye on its clock.
+// keepTables makes the tables, trying until ClickHouse is there, and then keeps an eye on its
+// clock. When an INSERT meets a fault such as a table that is gone, it looks at the tables again.
 func (t *tier) keepTables(ctx context.Context) {
 	back := forward.NewBackoff(forward.RetryConfig{InitialInterval: 500 * time.Millisecond, MaxInterval: 5 * time.Second})
+	tables := t.cfg.Schema.Create
 	for {
-		err := t.setUp(ctx)
-		if err == nil {
+		wait := clockEvery
+		if err := t.setUp(ctx, tables); err == nil {
+			tables = false
 			if t.tables.CompareAndSwap(false, true) {
-				t.log.Info("ClickHouse is ready", "addr", t.conn.Addr(), "database", t.conn.Database)
+				t.log.Info("ClickHouse is ready", "addr", t.conn.Addr(), "database", t.conn.Database())
 				t.writer.Ready()
 			}
 			back.Reset()
 		} else {
 			t.log.Warn("ClickHouse is not ready, senders wait", "addr", t.conn.Addr(), "err", err)
-		}
-		wait := clockEvery
-		if err != nil {
 			wait = back.After(err)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
+		case <-t.writer.Misconfigured():
+			tables = t.cfg.Schema.Create
 		}
 	}
 }
 
-func (t *tier) setUp(ctx context.Context) error {
+func (t *tier) setUp(ctx context.Context, tables bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if t.cfg.Schema.Create && !t.tables.Load() {
-		if err := t.conn.Apply(ctx, t.cfg.schema(t.conn.Database)); err != nil {
+	if tables {
+		m, err := t.conn.Migrate(ctx, false)
+		if err != nil {
 			return err
+		}
+		for _, s := range m.Done {
+			t.log.Info("schema changed", "table", s.Table, "why", s.Why)
+		}
+		for _, s := range m.Left {
+			t.log.Warn("schema not changed, because rows would be removed: run spillway schema apply --allow-destructive", "table", s.Table, "why", s.Why)
+		}
+		for _, n := range m.Notes {
+			t.log.Info("schema differs from ours", "table", n.Table, "note", n.Text)
 		}
 	}
 	return t.conn.Ping(ctx)

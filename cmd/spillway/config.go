@@ -63,7 +63,8 @@ type forwardOTLP struct {
 }
 
 type forwardClickHouse struct {
-	DSN            string              `yaml:"dsn"`
+	DSN            string              `yaml:"dsn"` // several hosts are replicas of one another
+	TLS            *otlp.ClientTLS     `yaml:"tls"` // with an https DSN; none: the system's authorities
 	RetryOnFailure forward.RetryConfig `yaml:"retry_on_failure"`
 }
 
@@ -72,7 +73,10 @@ type schemaConfig struct {
 	Retention     retention `yaml:"retention"`
 	ColdAfter     retention `yaml:"cold_after"` // move to volume cold after; empty: no move rule
 	StoragePolicy string    `yaml:"storage_policy"`
-	Cluster       string    `yaml:"cluster"`
+	Cluster       string    `yaml:"cluster"` // of remote_servers: replicated tables on all its nodes
+
+	ReplicatedDatabase bool `yaml:"replicated_database"` // the database's engine is Replicated: nothing is sent ON CLUSTER
+	Managed            bool `yaml:"managed"`             // ClickHouse Cloud
 }
 
 // retention is schema.Retention with keys.
@@ -259,18 +263,30 @@ func (l *loaded) checkCollector(at func(string, error)) {
 		at("forward.clickhouse", errors.New("a collector needs dsn"))
 		return
 	}
-	_, err := clickhouse.ParseDSN(l.Forward.ClickHouse.DSN)
-	at("forward.clickhouse", err)
+	if conn, err := l.openClickHouse(); err != nil {
+		at("forward.clickhouse", err)
+	} else {
+		conn.Close() // it did not connect yet
+	}
 	at("forward.clickhouse.retry_on_failure", l.Forward.ClickHouse.RetryOnFailure.Validate())
-	at("schema", l.schema("otel").Validate())
+	at("schema", l.tables().Validate())
 }
 
-// schema is the options that tables are made with.
-func (c *config) schema(database string) schema.Options {
+// tables is the options that tables are made with; the database is the DSN's.
+func (c *config) tables() schema.Options {
 	o := schema.DefaultOptions()
-	o.Database = database
-	o.Retention, o.ColdAfter, o.StoragePolicy, o.Cluster = schema.Retention(c.Schema.Retention), schema.Retention(c.Schema.ColdAfter), c.Schema.StoragePolicy, c.Schema.Cluster
+	o.Retention, o.ColdAfter = schema.Retention(c.Schema.Retention), schema.Retention(c.Schema.ColdAfter)
+	o.StoragePolicy, o.Cluster, o.ReplicatedDatabase, o.Managed = c.Schema.StoragePolicy, c.Schema.Cluster, c.Schema.ReplicatedDatabase, c.Schema.Managed
 	return o
+}
+
+// openClickHouse does not connect yet.
+func (c *config) openClickHouse() (*clickhouse.Conn, error) {
+	secure, err := c.Forward.ClickHouse.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	return clickhouse.Open(c.Forward.ClickHouse.DSN, c.tables(), secure)
 }
 
 func listener(c otlp.ListenerConfig) error {

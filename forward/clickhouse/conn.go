@@ -2,8 +2,10 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,10 +18,10 @@ import (
 
 // A Conn is a pool of connections to one ClickHouse, by name of a DSN.
 type Conn struct {
-	conn     driver.Conn
-	opts     *driver.Options
-	method   compress.Method // of blocks
-	Database string
+	conn   driver.Conn
+	opts   *driver.Options
+	method compress.Method // of blocks
+	tables schema.Options
 
 	offset atomic.Int64 // server clock less ours, in nanoseconds
 }
@@ -58,6 +60,7 @@ func ParseDSN(dsn string) (*driver.Options, error) {
 	}
 	opts.MaxOpenConns, opts.MaxIdleConns = maxConns, maxConns
 	opts.HttpMaxConnsPerHost = maxConns
+	opts.TransportFunc = func(t *http.Transport) (http.RoundTripper, error) { return framed{t}, nil }
 	opts.DialTimeout = 5 * time.Second
 	opts.ReadTimeout = socketTime
 	if opts.Settings == nil {
@@ -69,17 +72,32 @@ func ParseDSN(dsn string) (*driver.Options, error) {
 	return opts, nil
 }
 
-// Open does not connect yet.
-func Open(dsn string) (*Conn, error) {
+// Open does not connect yet. The DSN's addresses are replicas of one another: what one does not
+// take, the next one gets. secure is nil, or what to use with an https DSN instead of the
+// system's certificates. The tables' database is the DSN's.
+func Open(dsn string, tables schema.Options, secure *tls.Config) (*Conn, error) {
 	opts, err := ParseDSN(dsn)
 	if err != nil {
 		return nil, err
+	}
+	if secure != nil {
+		if opts.TLS == nil {
+			return nil, errors.New("dsn: tls is configured, but the DSN is http://: write https:// and port 8443")
+		}
+		opts.TLS = secure
+	}
+	tables.Database = opts.Auth.Database
+	if tables.Cluster != "" {
+		// OK only when a majority of the shard's replicas has it, and a Keeper that is away is
+		// an error soon: the server would wait for it longer than anybody waits for the server.
+		opts.Settings["insert_quorum"] = "auto"
+		opts.Settings["insert_keeper_max_retries"] = 2
 	}
 	conn, err := driver.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("clickhouse: %w", err)
 	}
-	return &Conn{conn: conn, opts: opts, method: blockMethods[opts.Compression.Method], Database: opts.Auth.Database}, nil
+	return &Conn{conn: conn, opts: opts, method: blockMethods[opts.Compression.Method], tables: tables}, nil
 }
 
 // Close ends the connections.
@@ -91,8 +109,20 @@ func (c *Conn) Addr() string { return strings.Join(c.opts.Addr, ",") }
 // Driver is the clickhouse-go connection, for queries.
 func (c *Conn) Driver() driver.Conn { return c.conn }
 
-// Ping asks the server for its time; the fence is stated on that clock.
+// Tables is how the tables are made.
+func (c *Conn) Tables() schema.Options { return c.tables }
+
+// Database is the one that holds the tables.
+func (c *Conn) Database() string { return c.tables.Database }
+
+// Ping asks the server for its time; the fence is stated on that clock. It fails when the server
+// is older than the oldest that is supported.
 func (c *Conn) Ping(ctx context.Context) error {
+	if v, err := c.conn.ServerVersion(); err != nil {
+		return err
+	} else if err := (schema.State{Version: fmt.Sprintf("%d.%d", v.Version.Major, v.Version.Minor)}).CheckVersion(); err != nil {
+		return err
+	}
 	before := time.Now()
 	var at time.Time
 	if err := c.conn.QueryRow(ctx, "SELECT now64(9)").Scan(&at); err != nil {
@@ -110,38 +140,11 @@ func (c *Conn) fence(t time.Time) time.Time {
 
 // insert sends one encoded block.
 func (c *Conn) insert(ctx context.Context, table *schema.Table, block []byte, token string) error {
-	settings := driver.Settings{
+	ctx = driver.Context(ctx, driver.WithSettings(driver.Settings{
 		"insert_deduplication_token": token,
 		"insert_deduplicate":         1,
-	}
-	if c.method != compress.None {
-		// InsertFormat sends what it is given. That the body comes in ClickHouse's own
-		// compressed frames is told to the server like a setting.
-		settings["decompress"] = 1
-	}
+	}))
 	body := newFrames(block, c.method)
 	defer body.free()
-	return c.conn.InsertFormat(driver.Context(ctx, driver.WithSettings(settings)), "Native", table.InsertSQL(c.Database), body)
-}
-
-// Apply makes the database and every table that is missing.
-func (c *Conn) Apply(ctx context.Context, o schema.Options) error {
-	if err := o.Validate(); err != nil {
-		return err
-	}
-	opts := *c.opts
-	opts.Auth.Database = "" // the one that may not exist yet
-	opts.MaxOpenConns, opts.MaxIdleConns = 1, 1
-	conn, err := driver.Open(&opts)
-	if err != nil {
-		return fmt.Errorf("clickhouse: %w", err)
-	}
-	defer conn.Close()
-	for _, sql := range schema.Statements(o) {
-		if err := conn.Exec(ctx, sql); err != nil {
-			name, _, _ := strings.Cut(sql, "(")
-			return fmt.Errorf("%s: %w", strings.TrimSpace(name), err)
-		}
-	}
-	return nil
+	return c.conn.InsertFormat(ctx, "Native", table.InsertSQL(c.tables), body)
 }

@@ -143,18 +143,15 @@ func (w *Writer) depart(f *flight) {
 		c.settle() // it had no rows
 	}
 	fence := w.send.fence(limit)
-	failed := w.insertStage(ctx, first, fence)
+	failed := w.insertStage(ctx, f.signal, first, fence)
 	if failed != nil {
 		for _, b := range then {
 			b.fail(b.all(), failed) // without its time range nobody would find a span
 			b.settle()
 		}
 	} else {
-		w.insertStage(ctx, then, fence)
+		w.insertStage(ctx, f.signal, then, fence)
 	}
-	w.mu.Lock()
-	w.last[f.signal] = time.Now()
-	w.mu.Unlock()
 }
 
 // whenAllGone cancels the insertion once no caller waits for it any more.
@@ -180,7 +177,7 @@ func whenAllGone(callers []*caller, cancel func()) (stop func()) {
 
 // insertStage inserts blocks side by side, and returns when all are done. The error is of one
 // that is not stored, but for poison.
-func (w *Writer) insertStage(ctx context.Context, blocks []*block, fence time.Time) error {
+func (w *Writer) insertStage(ctx context.Context, signal forward.Signal, blocks []*block, fence time.Time) error {
 	var (
 		mu     sync.Mutex
 		wg     sync.WaitGroup
@@ -189,6 +186,9 @@ func (w *Writer) insertStage(ctx context.Context, blocks []*block, fence time.Ti
 	for _, b := range blocks {
 		wg.Go(func() {
 			w.store(ctx, b, b.all(), fence)
+			w.mu.Lock()
+			w.last[signal] = time.Now()
+			w.mu.Unlock()
 			b.settle()
 			if b.err != nil {
 				mu.Lock()

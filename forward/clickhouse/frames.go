@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"io"
+	"net/http"
 	"sync"
 
 	"github.com/ClickHouse/ch-go/compress"
@@ -73,6 +74,23 @@ func (f *frames) Read(p []byte) (int, error) {
 	n := copy(p, f.ready)
 	f.ready = f.ready[n:]
 	return n, nil
+}
+
+// Close is for an HTTP request whose body f is. It may come after the request has failed.
+func (f *frames) Close() error { return nil }
+
+// framed tells the server of a body in compressed frames. It cannot be told with the INSERT's
+// settings: clickhouse-go sends those with the questions of a new connection, too.
+type framed struct{ http.RoundTripper }
+
+func (t framed) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f, ok := r.Body.(*frames); ok && f.comp != nil {
+		u := *r.URL
+		u.RawQuery += "&decompress=1"
+		r = r.Clone(r.Context())
+		r.URL = &u
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // free gives block and compressor back: whoever still reads, reads an error.

@@ -1,1 +1,0 @@
-INSERT INTO otel.otel_logs (Timestamp, ObservedDelay, TraceId, SpanId, TraceFlags, SeverityText, SeverityNumber, ServiceName, Body, ResourceSchemaUrl, ResourceAttributes, ScopeSchemaUrl, ScopeName, ScopeVersion, ScopeAttributes, LogAttributes, EventName, IngestStream, IngestSeq, IngestFence)
