@@ -77,7 +77,7 @@ var codes = map[int32]code{
 	289: {"REPLICA_IS_NOT_IN_QUORUM", transient, ""},
 	297: {"SHARD_HAS_NO_CONNECTIONS", transient, ""},
 	319: {"UNKNOWN_STATUS_OF_INSERT", ambiguous, ""},
-	364: {"INVALID_SHARD_ID", transient, ""},
+	364: {"RECEIVED_ERROR_TOO_MANY_REQUESTS", transient, ""},
 	394: {"QUERY_WAS_CANCELLED", ambiguous, ""},
 	425: {"SYSTEM_ERROR", transient, ""},
 	439: {"CANNOT_SCHEDULE_TASK", transient, ""},

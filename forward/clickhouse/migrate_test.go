@@ -119,7 +119,7 @@ func TestALockOutlivesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	if _, err := c.Migrate(ctx, false); err == nil || !strings.Contains(err.Error(), "node-7, process 4711") {
 		t.Errorf("%v, which does not say who has the lock", err)

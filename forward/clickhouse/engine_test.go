@@ -1,0 +1,272 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	logspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	logs "go.opentelemetry.io/proto/otlp/logs/v1"
+	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/spillway-io/spillway/forward"
+	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
+	"github.com/spillway-io/spillway/schema"
+)
+
+// The same writer before the real engine.
+
+// quick retries soon: what is waited for here is an event, not a back-off.
+var quick = forward.RetryConfig{InitialInterval: 20 * time.Millisecond, MaxInterval: 50 * time.Millisecond, MaxElapsedTime: time.Minute}
+
+type rig struct {
+	*Writer
+	e *enginetest.Engine
+	m *forward.Counters
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	e := enginetest.Shared(t)
+	c, _ := mustMigrate(t, e, false, nil)
+	if err := c.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := forward.NewCounters(nil, "test")
+	l := forward.NewLimiter(1<<40, 1<<40, forward.Soft, time.Second, slog.New(slog.DiscardHandler))
+	w := NewWriter(c, Config{Batch: DefaultBatchConfig(), Retry: quick}, l, m, slog.New(slog.DiscardHandler))
+	w.Ready()
+	w.Hurry()
+	t.Cleanup(w.Close)
+	return &rig{w, e, m}
+}
+
+// records is a batch of records of that many rows each, as an agent sends them; the rows whose
+// numbers are bad say so.
+func records(stream byte, rows []int, bad ...int) forward.Batch {
+	b := forward.Batch{Signal: forward.Logs}
+	n := 0
+	for seq, count := range rows {
+		scope := &logs.ScopeLogs{}
+		for range count {
+			text := fmt.Sprintf("fine %d", n)
+			for _, i := range bad {
+				if i == n {
+					text = fmt.Sprintf("bad %d", n)
+				}
+			}
+			scope.LogRecords = append(scope.LogRecords, &logs.LogRecord{TimeUnixNano: uint64(time.Now().UnixNano()), Body: str(text)})
+			n++
+		}
+		body, err := proto.Marshal(&logspb.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{{ScopeLogs: []*logs.ScopeLogs{scope}}}})
+		if err != nil {
+			panic(err)
+		}
+		b.Body = forward.Marker{Stream: [16]byte{stream}, Seq: uint64(seq), Length: uint32(len(body)), Accepted: time.Now().UnixNano(), Items: uint32(count)}.Append(b.Body)
+		b.Body = append(b.Body, body...)
+		b.Items += count
+	}
+	return b
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Only the rows that ClickHouse refuses are refused, by their numbers; all others are stored, once.
+func TestOnlyTheBadRowsAreRefused(t *testing.T) {
+	r := newRig(t)
+	r.e.SQL("ALTER TABLE otel_logs ADD CONSTRAINT good CHECK NOT startsWith(Body, 'bad')")
+	got := puts(within(t, time.Minute), r.Writer,
+		records(1, []int{5, 5}),
+		records(2, []int{10, 40, 30}, 13, 71),
+		records(3, []int{1}, 0),
+		records(4, []int{3}))
+	for i, want := range []string{"",
+		"taken, but 2 items cannot be stored (rejected): otel_logs: row 14 of 80 of partition " + time.Now().UTC().Format(time.DateOnly),
+		"refused (rejected): otel_logs: row 1 of 1", ""} {
+		err := <-got[i]
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("caller %d: %v, want %q", i, err, want)
+		}
+		if i == 1 && (err == nil || !strings.Contains(err.Error(), "row 72 of 80")) {
+			t.Errorf("caller %d does not name both rows: %v", i, err)
+		}
+	}
+	if got := r.e.SQL("SELECT count(), uniqExact(IngestStream, Body), countIf(startsWith(Body, 'bad')) FROM otel_logs"); got != "91\t91\t0" {
+		t.Errorf("stored %q, want 91 different rows", got)
+	}
+}
+
+// When a whole block is refused it is not its rows' fault: nothing is given up.
+func TestAStormOfBadRowsIsHeld(t *testing.T) {
+	r := newRig(t)
+	r.e.SQL("ALTER TABLE otel_logs ADD CONSTRAINT odd CHECK 0")
+	err := r.Put(within(t, time.Minute), records(1, []int{20, 20}))
+	if busy := forward.Busy(err); busy == nil || !errors.Is(err, errStorm) {
+		t.Fatalf("%v, want to be told to wait", err)
+	}
+	r.e.SQL("ALTER TABLE otel_logs DROP CONSTRAINT odd")
+	if err := r.Put(within(t, time.Minute), records(1, []int{20, 20})); err != nil {
+		t.Error(err)
+	}
+}
+
+// A fault that somebody has to mend holds what it concerns, says what to do, and is over when it is
+// mended. Other tables do not notice.
+func TestAMissingTableHoldsItsRowsOnly(t *testing.T) {
+	r := newRig(t)
+	points := func(sums bool) forward.Batch {
+		point := []*metrics.NumberDataPoint{{TimeUnixNano: uint64(time.Now().UnixNano()), Value: &metrics.NumberDataPoint_AsDouble{AsDouble: 1}}}
+		m := &metrics.Metric{Name: "m", Data: &metrics.Metric_Gauge{Gauge: &metrics.Gauge{DataPoints: point}}}
+		if sums {
+			m.Data = &metrics.Metric_Sum{Sum: &metrics.Sum{DataPoints: point}}
+		}
+		body, err := proto.Marshal(&metricspb.ExportMetricsServiceRequest{ResourceMetrics: []*metrics.ResourceMetrics{{ScopeMetrics: []*metrics.ScopeMetrics{{Metrics: []*metrics.Metric{m}}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return forward.Batch{Signal: forward.Metrics, Items: 1, Body: body}
+	}
+	r.e.SQL("DROP TABLE otel_metrics_sum")
+	got := puts(within(t, time.Minute), r.Writer, points(true), points(false))
+	err := <-got[0]
+	if busy := forward.Busy(err); busy == nil || busy.After == 0 || !strings.Contains(r.LastError()+err.Error(), "otel_metrics_sum") {
+		t.Errorf("%v, want to be told to wait, and for which table", err)
+	}
+	if err := <-got[1]; err != nil {
+		t.Errorf("another table of the same signal: %v", err)
+	}
+	select {
+	case <-r.Misconfigured():
+	default:
+		t.Error("nobody is told")
+	}
+	if look(err).hint != hintApply {
+		t.Errorf("hint %q", look(err).hint)
+	}
+	mustMigrate(t, r.e, false, nil)
+	for {
+		err := r.Put(within(t, time.Minute), points(true))
+		if err == nil {
+			break
+		}
+		if forward.Busy(err) == nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.e.SQL("SELECT count() FROM otel_metrics_sum"); got != "1" {
+		t.Errorf("%s rows", got)
+	}
+}
+
+// A view that somebody attached and that fails is never the rows' fault.
+func TestAFailingViewHoldsItsTable(t *testing.T) {
+	r := newRig(t)
+	r.e.SQL("CREATE TABLE v (n UInt8) ENGINE = Memory")
+	r.e.SQL("CREATE MATERIALIZED VIEW broken TO v AS SELECT toUInt8(throwIf(Body != '', 'no')) AS n FROM otel_logs")
+	err := r.Put(within(t, time.Minute), records(1, []int{3}))
+	if forward.Busy(err) == nil || look(err).hint != hintView {
+		t.Errorf("%v (%s), want to be told to wait for the view", err, look(err).hint)
+	}
+	r.e.SQL("DROP VIEW broken")
+	for err = errors.New("not yet"); err != nil; err = r.Put(within(t, time.Minute), records(1, []int{3})) {
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// "Too many parts" is waited out, and meanwhile other tables get their rows.
+func TestTooManyPartsArePatientlyWaitedFor(t *testing.T) {
+	r := newRig(t)
+	r.e.SQL("SYSTEM STOP MERGES " + r.e.Database() + ".otel_logs")
+	r.e.SQL("ALTER TABLE otel_logs MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 2, max_delay_to_insert = 1")
+	for i := range 2 {
+		if err := r.Put(within(t, time.Minute), records(byte(i), []int{1})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := r.Put(within(t, 3*time.Second), records(9, []int{1}))
+	if forward.Busy(err) == nil || classify(err) != crowded {
+		t.Fatalf("%v, want too many parts", err)
+	}
+	if !r.patient(forward.Logs) || r.patient(forward.Traces) {
+		t.Error("not patient, or impatient with the wrong table")
+	}
+	r.e.SQL("SYSTEM START MERGES " + r.e.Database() + ".otel_logs")
+	r.e.SQL("OPTIMIZE TABLE otel_logs FINAL")
+	if err := r.Put(within(t, time.Minute), records(9, []int{1})); err != nil {
+		t.Error(err)
+	}
+}
+
+// A block that cannot be encoded is not sent at all: over HTTP half a body could pass for a whole one.
+func TestABlockThatCannotBeEncodedIsNotSent(t *testing.T) {
+	r := newRig(t)
+	set := schema.NewSet()
+	if _, err := set.AppendLogs(logBatch(3, "x", false).Body, schema.Origin{Accepted: time.Now().UnixNano()}); err != nil {
+		t.Fatal(err)
+	}
+	c := &caller{ctx: t.Context(), set: set, items: 3, done: make(chan error, 1)}
+	b := merge([]*caller{c})[0]
+	r.store(t.Context(), b, b.all(), time.Time{}) // a fence that no DateTime holds
+	b.settle()
+	if err := <-c.done; forward.Busy(err) == nil || !strings.Contains(err.Error(), "encode") {
+		t.Errorf("%v, want an error that says so", err)
+	}
+	if got := r.e.SQL("SELECT count() FROM otel_logs"); got != "0" {
+		t.Errorf("%s rows", got)
+	}
+	if got := r.e.SQL("SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'otel_logs'"); got != "0" {
+		t.Errorf("%s parts", got)
+	}
+}
+
+// Blocks arrive the same with every compression that a DSN may ask for.
+func TestEveryCompressionArrives(t *testing.T) {
+	e := enginetest.Shared(t)
+	mustMigrate(t, e, false, nil)
+	for i, method := range []string{"", "?compress=lz4", "?compress=zstd", "?compress=none"} {
+		c, err := Open(e.DSN()+method, schema.DefaultOptions(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := schema.NewSet()
+		if _, err := set.AppendLogs(logBatch(20_000, "the same body again and again", false).Body, schema.Origin{Accepted: time.Now().UnixNano()}); err != nil {
+			t.Fatal(err)
+		}
+		b := merge([]*caller{{set: set, done: make(chan error, 1)}})[0]
+		w := newWriter(c, Config{Batch: DefaultBatchConfig(), Retry: quick}, forward.NewLimiter(1<<40, 1<<40, forward.Soft, time.Second, slog.New(slog.DiscardHandler)), forward.NewCounters(nil, "test"), slog.New(slog.DiscardHandler))
+		if w.store(within(t, time.Minute), b, b.all(), time.Now().Add(time.Hour)); b.err != nil {
+			t.Errorf("%q: %v", method, b.err)
+		}
+		if got, want := e.SQL("SELECT count() FROM otel_logs WHERE Body = 'the same body again and again'"), strconv.Itoa(20_000*(i+1)); got != want {
+			t.Errorf("%q: %s rows, want %s", method, got, want)
+		}
+		c.Close()
+	}
+	if _, err := Open(e.DSN()+"?compress=gzip", schema.DefaultOptions(), nil); err == nil || !strings.Contains(err.Error(), "use lz4") {
+		t.Errorf("gzip: %v", err)
+	}
+}
+
+// Numbers and names of the table of codes are those of the server.
+func TestCodesAreTheServersCodes(t *testing.T) {
+	e := enginetest.Shared(t)
+	for number, c := range codes {
+		if got := e.SQL(fmt.Sprintf("SELECT errorCodeToName(%d)", number)); got != c.name {
+			t.Errorf("%d is %s, not %s", number, got, c.name)
+		}
+	}
+}
