@@ -308,6 +308,115 @@ func TestEachPartitionIsABlockOfItsOwn(t *testing.T) {
 	})
 }
 
+// After "too many parts" blocks are fewer and larger for a while, and one at a time.
+func TestAfterTooManyPartsBlocksAreLarger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answers: func(n int, _ []byte) error {
+			if n == 0 {
+				return &driver.Exception{Code: 252, Message: "Too many parts (3000)"}
+			}
+			return nil
+		}}
+		w := newTestWriter(s)
+		if err := w.Put(t.Context(), logBatch(1, "x", true)); err != nil {
+			t.Fatal(err)
+		}
+		if wait := s.tries[1].at.Sub(s.tries[0].at); wait < crowdedWait {
+			t.Errorf("tried again after %s", wait)
+		}
+		start := time.Now()
+		var all []forward.Batch
+		for range patientFactor {
+			all = append(all, logBatch(10_000, "x", true))
+		}
+		for _, c := range puts(t.Context(), w, all...) {
+			if err := <-c; err != nil {
+				t.Error(err)
+			}
+		}
+		if len(s.stored) != 2 || time.Since(start) != 0 {
+			t.Errorf("%d blocks after %s, want one of all rows at once", len(s.stored)-1, time.Since(start))
+		}
+		time.Sleep(patience)
+		for _, c := range puts(t.Context(), w, all...) {
+			if err := <-c; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := len(s.stored) - 2; n < 2 {
+			t.Errorf("%d blocks when patience is over", n)
+		}
+		w.Close()
+	})
+}
+
+// A signal whose rows nobody takes must not keep the rows of the others out of memory.
+func TestASignalWaitsForItsShareOfMemoryOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answers: func(int, []byte) error { return errors.New("refused") }}
+		w := newTestWriter(s)
+		w.limiter = forward.NewLimiter(1<<40, 4<<20, forward.Soft, time.Second, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		text := strings.Repeat("x", 1<<10)
+		var told int
+		for _, c := range puts(ctx, w, logBatch(1000, text, true), logBatch(1000, text, true), logBatch(1000, text, true)) {
+			if busy := forward.Busy(<-c); busy != nil && busy.NotTaken && errors.Is(busy, forward.ErrMemory) {
+				told++
+			}
+		}
+		if told != 2 {
+			t.Errorf("%d of 3 MiB were told that memory is short, want those beyond 2 MiB", told)
+		}
+		w.Close()
+	})
+}
+
+// A table that is missing costs its callers one try, and then none until the wait is over.
+func TestAHeldTableIsNotAskedAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answers: func(int, []byte) error { return &driver.Exception{Code: 60, Message: "no table"} }}
+		w := newTestWriter(s)
+		for range 5 {
+			if busy := forward.Busy(w.Put(t.Context(), logBatch(1, "x", true))); busy == nil || busy.After == 0 {
+				t.Errorf("%v, want to be told when to come back", busy)
+			}
+		}
+		if len(s.tries) != 1 {
+			t.Errorf("%d tries", len(s.tries))
+		}
+		s.answers = nil
+		time.Sleep(time.Minute)
+		if err := w.Put(t.Context(), logBatch(1, "x", true)); err != nil {
+			t.Error(err)
+		}
+		w.Close()
+	})
+}
+
+// A block that is too much for the server's memory is sent in halves.
+func TestABlockThatIsTooHeavyIsHalved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answers: func(_ int, block []byte) error {
+			if bytes.Count(block, []byte("heavy")) > 10 {
+				return &driver.Exception{Code: 241, Message: "Memory limit exceeded"}
+			}
+			return nil
+		}}
+		w := newTestWriter(s)
+		settle(w)
+		for _, c := range puts(t.Context(), w, logBatch(10, "heavy", true), logBatch(10, "heavy", true)) {
+			if err := <-c; err != nil {
+				t.Error(err)
+			}
+		}
+		if len(s.stored) != 2 {
+			t.Errorf("%d blocks", len(s.stored))
+		}
+		w.Close()
+	})
+}
+
 func TestErrorsAreClassified(t *testing.T) {
 	f := func(want class, code int32, message string) {
 		t.Helper()
