@@ -17,7 +17,7 @@ const (
 	lz4MaxOffset  = 1<<16 - 1
 	lz4TailStart  = 12 // the last match starts at least so far from the end
 	lz4TailLength = 5  // and ends so far from it: the last bytes are literals
-	lz4SkipAfter  = 6  // log2 of how many positions in vain make the search take longer steps
+	lz4SkipAfter  = 5  // log2 of how many positions in vain make the search take longer steps
 
 	lz4TableBits = 14
 )
@@ -43,7 +43,7 @@ func appendLZ4(dst, src []byte, table *lz4Table) []byte {
 			match, ok := 0, false
 			for tries := 1 << lz4SkipAfter; at <= last; tries++ {
 				v := binary.LittleEndian.Uint64(src[at:])
-				slot := &table[lz4Hash(v)]
+				slot := &table[lz4Hash(v)&(1<<lz4TableBits-1)] // the mask spares a bounds check
 				match = int(*slot)
 				*slot = uint32(at)
 				if at-match <= lz4MaxOffset && binary.LittleEndian.Uint32(src[match:]) == uint32(v) {

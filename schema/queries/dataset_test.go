@@ -1,0 +1,171 @@
+package queries
+
+import (
+	"embed"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
+	"github.com/spillway-io/spillway/schema"
+)
+
+//go:embed */*.sql
+var files embed.FS
+
+// sql is the text of a file, without its folder's ending.
+func sql(name string) (string, error) {
+	text, err := files.ReadFile(name + ".sql")
+	return strings.TrimSpace(string(text)), err
+}
+
+// The days of the dataset, and the hour that most queries ask for: of the second day, with ten minutes in which
+// catalog-web is slow.
+var (
+	days = []string{"2026-11-20", "2026-11-21"}
+	from = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
+	to   = from.Add(time.Hour)
+)
+
+var dataset struct {
+	once sync.Once
+	db   *database
+	err  error
+}
+
+// load makes the tables and their rows, once for the process, in a database that ends with the engine.
+func load(t *testing.T) *database {
+	t.Helper()
+	dataset.once.Do(func() {
+		begin := time.Now()
+		dataset.db, dataset.err = build(enginetest.Shared(t).HTTPAddr())
+		t.Logf("loaded in %v", time.Since(begin).Round(100*time.Millisecond))
+	})
+	if dataset.err != nil {
+		t.Fatal(dataset.err)
+	}
+	return dataset.db
+}
+
+func build(addr string) (*database, error) {
+	db := &database{addr: addr, name: "queries"}
+	for _, statement := range schema.Statements(schema.Options{Database: db.name}) {
+		outside := &database{addr: addr, name: "system"}
+		if _, err := outside.ask(statement); err != nil {
+			return nil, err
+		}
+	}
+	// Indexes are made when the blocks of a day are merged into one part, and not for the blocks as well.
+	const blocks = "\nSETTINGS materialize_skip_indexes_on_insert = 0, max_insert_threads = 2, min_insert_block_size_rows = 262144, min_insert_block_size_bytes = 0"
+	for _, step := range []struct {
+		file, table string
+		daily       bool
+	}{
+		{"1_services", "", false},
+		{"2_requests", "", false},
+		{"3_spans", "otel_traces", true},
+		{"4_logs", "otel_logs", true},
+		{"5_trace_times", "otel_traces_trace_id_ts", false},
+		{"6_gauges", "otel_metrics_gauge", false},
+		{"7_sums", "otel_metrics_sum", false},
+		{"8_histograms", "otel_metrics_histogram", false},
+	} {
+		statement, err := sql("dataset/" + step.file)
+		if err != nil {
+			return nil, err
+		}
+		if step.table == "" {
+			if _, err := db.ask(statement); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if _, err := db.ask("SYSTEM STOP MERGES " + step.table); err != nil {
+			return nil, err
+		}
+		once := days
+		if !step.daily {
+			once = days[:1]
+		}
+		for _, day := range once {
+			if _, err := db.with(map[string]string{"day": day}).ask(statement + blocks); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := db.ask("SYSTEM START MERGES " + step.table); err != nil {
+			return nil, err
+		}
+		if _, err := db.ask("OPTIMIZE TABLE " + step.table + " FINAL"); err != nil {
+			return nil, err
+		}
+	}
+	params, err := parameters(db)
+	db.params = params
+	return db, err
+}
+
+// parameters are what the queries ask for.
+func parameters(db *database) (map[string]string, error) {
+	millis := func(at time.Time) string { return strconv.FormatInt(at.UnixMilli(), 10) }
+	params := map[string]string{
+		"from": strconv.FormatInt(from.Unix(), 10), "from_ms": millis(from),
+		"to": strconv.FormatInt(to.Unix(), 10), "to_ms": millis(to),
+		"day": from.Format(time.DateOnly), "day_ms": millis(from.Truncate(24 * time.Hour)),
+		"deploy_from": strconv.FormatInt(from.Add(6*time.Hour).Unix(), 10), "deploy_to": strconv.FormatInt(to.Add(6*time.Hour).Unix(), 10),
+		"service": "catalog-web", "words": "CONNECTION timeout", "item": "user.id=4711", "q": "0.5",
+	}
+	// A slow request of that hour, its root span, and a line.
+	rows, err := db.ask(fmt.Sprintf(`
+		SELECT TraceId, SpanId, Timestamp, Duration, toUnixTimestamp64Milli(Timestamp) - 3600000, toUnixTimestamp64Milli(Timestamp) + 3600000
+		FROM otel_traces WHERE TraceId = (SELECT argMin(trace, id) FROM requests WHERE slow AND spans = 9 AND begins >= toDateTime(%d)) AND ParentSpanId = ''`, from.Unix()))
+	if err != nil || len(rows) != 1 {
+		return nil, fmt.Errorf("%d root spans of a slow request: %w", len(rows), err)
+	}
+	for i, name := range []string{"trace", "span", "at", "lasted", "around_from_ms", "around_to_ms"} {
+		params[name] = rows[0][i]
+	}
+	rows, err = db.ask(fmt.Sprintf("SELECT Timestamp, ServiceName, _block_number, _block_offset FROM otel_logs WHERE Timestamp >= toDateTime(%d) ORDER BY Timestamp LIMIT 1", from.Unix()))
+	if err != nil || len(rows) != 1 {
+		return nil, fmt.Errorf("%d lines: %w", len(rows), err)
+	}
+	for i, name := range []string{"row_timestamp", "row_service", "row_block", "row_offset"} {
+		params[name] = rows[0][i]
+	}
+	return params, nil
+}
+
+func TestTheDatasetIsLargeAndWhole(t *testing.T) {
+	db := load(t)
+	total := 0
+	for table, atLeast := range map[string]int{
+		"otel_logs": 2_000_000, "otel_traces": 2_000_000, "otel_traces_trace_id_ts": 300_000,
+		"otel_metrics_gauge": 300_000, "otel_metrics_sum": 350_000, "otel_metrics_histogram": 150_000,
+	} {
+		rows := db.mustAsk(t, "SELECT sum(rows), count(), uniq(partition) FROM system.parts WHERE active AND database = currentDatabase() AND table = '"+table+"'")[0]
+		if n := number(t, rows[0]); n < atLeast {
+			t.Errorf("%s: %d rows, want %d", table, n, atLeast)
+		}
+		if rows[1] != rows[2] {
+			t.Errorf("%s: %s parts in %s partitions", table, rows[1], rows[2])
+		}
+		total += number(t, rows[0])
+	}
+	if total < 5_000_000 {
+		t.Errorf("%d rows", total)
+	}
+	for what, query := range map[string]string{
+		"60 services":                            "SELECT uniqExact(ServiceName) = 60 FROM otel_traces",
+		"the busiest has ten times the rarest's": "SELECT max(n) > 10 * min(n) FROM (SELECT count() AS n FROM otel_traces GROUP BY ServiceName)",
+		"1-2 % errors":                           "SELECT countIf(StatusCode = 'Error') / count() BETWEEN 0.01 AND 0.02 FROM otel_traces",
+		"every line's trace has spans":           "SELECT count() = 0 FROM otel_logs WHERE TraceId != '' AND TraceId NOT IN (SELECT TraceId FROM otel_traces)",
+		"a child lies within its parent": `SELECT count() = 0 FROM otel_traces AS child INNER JOIN otel_traces AS parent ON child.TraceId = parent.TraceId AND child.ParentSpanId = parent.SpanId
+			WHERE child.Timestamp < parent.Timestamp OR addNanoseconds(child.Timestamp, child.Duration) > addNanoseconds(parent.Timestamp, parent.Duration)`,
+	} {
+		if db.one(t, query) != "1" {
+			t.Errorf("not so: %s", what)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+package queries
+
+import "testing"
+
+var ofGrafana = []query{
+	{file: "grafana/logs_1_29", reads: map[string]float64{logs: 1}},
+	{file: "grafana/logs_1_30", reads: map[string]float64{logs: 1}},
+	{file: "grafana/logs_like_1_30", reads: map[string]float64{logs: 1}},
+	{file: "grafana/logs_volume", reads: map[string]float64{logs: 1}},
+	{file: "grafana/traces_search", reads: map[string]float64{traces: 1}},
+	{file: "grafana/trace_by_id", reads: map[string]float64{traces: 1, traceTimes: 1}},
+	{file: "grafana/map_keys", reads: map[string]float64{logs: 1}},
+	{file: "grafana/dashboard_logs_by_level", reads: map[string]float64{logs: 1}},
+	{file: "grafana/dashboard_logs_search", reads: map[string]float64{logs: 1}},
+	{file: "grafana/dashboard_log_patterns", reads: map[string]float64{logs: 1}},
+	{file: "grafana/dashboard_service_red", reads: map[string]float64{traces: 1}},
+	{file: "grafana/dashboard_service_errors", reads: map[string]float64{traces: 1}},
+	{file: "grafana/dashboard_deployments", reads: map[string]float64{traces: 1}, rows: "SELECT 1"},
+	{file: "grafana/dashboard_service_map", reads: map[string]float64{traces: 1}},
+	{file: "grafana/dashboard_traces", reads: map[string]float64{traces: 1}},
+	{file: "grafana/dashboard_scatter", reads: map[string]float64{traces: 1}},
+	{file: "grafana/dashboard_services", reads: map[string]float64{traces: 1}, rows: "SELECT 60"},
+}
+
+func TestGrafana(t *testing.T) { ask(t, ofGrafana) }
