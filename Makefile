@@ -46,6 +46,14 @@ lint: ## vet, formatting, staticcheck
 bench: ## benchmarks of the hot path
 	$(GO) test -run '^$$' -bench . -benchmem ./wal ./forward/otlp ./schema ./tail ./agent/lines
 
+.PHONY: otelcol
+otelcol: ## build the OpenTelemetry Collector that ours is compared with (once, 4 minutes of processor time)
+	@GO="$(GO)" e2e/otelcol/build.sh
+
+.PHONY: compare
+compare: engine ## measure ours against it; ARGS="-only logs", ARGS="-disk -rows 1000000", ARGS=-h
+	$(GO) run ./e2e/compare $(ARGS)
+
 .PHONY: golden
 golden: ## write the golden files again
 	$(GO) test ./schema ./agent/lines -update
