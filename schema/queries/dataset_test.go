@@ -113,7 +113,7 @@ func parameters(db *database) (map[string]string, error) {
 	params := map[string]string{
 		"from": strconv.FormatInt(from.Unix(), 10), "from_ms": millis(from),
 		"to": strconv.FormatInt(to.Unix(), 10), "to_ms": millis(to),
-		"day": from.Format(time.DateOnly), "day_ms": millis(from.Truncate(24 * time.Hour)),
+		"day": from.Format(time.DateOnly), "day_ms": millis(from.Truncate(24 * time.Hour)), "day_to_ms": millis(from.Truncate(24 * time.Hour).Add(24 * time.Hour)),
 		"deploy_from": strconv.FormatInt(from.Add(6*time.Hour).Unix(), 10), "deploy_to": strconv.FormatInt(to.Add(6*time.Hour).Unix(), 10),
 		"service": "catalog-web", "words": "CONNECTION timeout", "item": "user.id=4711", "q": "0.5",
 	}

@@ -39,7 +39,8 @@ func (d *database) ask(statement string) ([][]string, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s\n%s", body, statement)
+		first, _, _ := strings.Cut(statement, "\n")
+		return nil, fmt.Errorf("%s…: %s", first, body)
 	}
 	var rows [][]string
 	for line := range strings.Lines(string(body)) {
@@ -85,7 +86,7 @@ type granules struct{ read, total int }
 func (g granules) String() string { return fmt.Sprintf("%d of %d", g.read, g.total) }
 
 var (
-	readsTable    = regexp.MustCompile(`ReadFromMergeTree \(([^)]+)\)`)
+	readsTable    = regexp.MustCompile(`\bReadFromMergeTree \(([^)]+)\)`)
 	readsGranules = regexp.MustCompile(`Granules: (\d+)/(\d+)`)
 	readsAll      = regexp.MustCompile(`Parts: \d+ \| Granules: (\d+)`)
 )
@@ -99,13 +100,12 @@ func (d *database) granules(t *testing.T, query string) map[string]granules {
 	for _, line := range d.mustAsk(t, "EXPLAIN indexes = 1 "+query) {
 		plan += strings.Join(line, "\t") + "\n"
 	}
-	for _, step := range strings.SplitAfter(plan, "ReadFromMergeTree")[1:] {
-		step = "ReadFromMergeTree" + step
-		table := readsTable.FindStringSubmatch(step)
-		if table == nil {
-			t.Fatalf("a step without a table:\n%s", plan)
+	steps := readsTable.FindAllStringSubmatchIndex(plan, -1)
+	for i, at := range steps {
+		name, step := strings.TrimPrefix(plan[at[2]:at[3]], d.name+"."), plan[at[1]:]
+		if i+1 < len(steps) {
+			step = plan[at[1]:steps[i+1][0]]
 		}
-		name := strings.TrimPrefix(table[1], d.name+".")
 		g := all[name]
 		if stages := readsGranules.FindAllStringSubmatch(step, -1); stages != nil {
 			g.total += number(t, stages[0][2])

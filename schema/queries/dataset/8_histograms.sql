@@ -1,11 +1,12 @@
--- A histogram a service. Each minute adds the same 100 values; those of the web services carry the minute's first request as an exemplar.
+-- A histogram of each pod of the web services. Each minute adds the same 100 values; those of a service's first pod carry the minute's first
+-- request as an exemplar.
 INSERT INTO otel_metrics_histogram (
     ResourceAttributes, ScopeName, ServiceName, MetricName, MetricDescription, MetricUnit, Attributes, StartTimeUnix, TimeUnix, Count, Sum, BucketCounts, ExplicitBounds,
     Exemplars.FilteredAttributes, Exemplars.TimeUnix, Exemplars.Value, Exemplars.SpanId, Exemplars.TraceId, Min, Max, AggregationTemporality)
 WITH
     points + 1 AS n
 SELECT
-    map('k8s.pod.name', concat(name, '-0'), 'service.name', name),
+    map('k8s.pod.name', concat(name, '-', toString(pod)), 'service.name', name),
     'io.opentelemetry.http',
     name,
     'http.server.request.duration',
@@ -26,9 +27,13 @@ SELECT
     1,
     1500,
     2
-FROM (SELECT id, name, number AS minute, number % (900 + id) AS points FROM services CROSS JOIN numbers(2880) AS minutes) AS point
+FROM (
+    SELECT id, name, pod, number AS minute, number % (900 + 12 * pod + id) AS points
+    FROM (SELECT id, name, arrayJoin(range(5)) AS pod FROM services WHERE id < 12) AS pods
+    CROSS JOIN numbers(2880) AS minutes
+) AS point
 LEFT JOIN (
-    SELECT web, intDiv(toUnixTimestamp(begins) - toUnixTimestamp('2026-11-20 00:00:00'), 60) + 1 AS minute,
+    SELECT web, toUInt64(intDiv(toUnixTimestamp(begins) - toUnixTimestamp('2026-11-20 00:00:00'), 60) + 1) AS minute,
         argMin(id, begins) AS request, argMin(trace, begins) AS trace, toDateTime(min(begins)) AS began, argMin(took, begins) AS took
     FROM requests GROUP BY web, minute
-) AS exemplar ON exemplar.web = point.id AND exemplar.minute = point.minute
+) AS exemplar ON exemplar.web = point.id AND exemplar.minute = point.minute AND point.pod = 0
