@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -84,7 +85,7 @@ type numbers[T number] struct {
 }
 
 func (c *numbers[T]) add(v T)             { c.values = append(c.values, v) }
-func (c *numbers[T]) repeat()             { c.values = append(c.values, c.values[len(c.values)-1]) }
+func (c *numbers[T]) repeat(times int)    { c.values = repeatLast(c.values, 1, times) }
 func (c *numbers[T]) rows() int           { return len(c.values) }
 func (c *numbers[T]) size() int           { return binary.Size(c.values) }
 func (c *numbers[T]) truncate(rows int)   { c.values = c.values[:rows] }
@@ -127,15 +128,38 @@ func (c *strs) addHex(id []byte) {
 		return
 	}
 	c.wire = append(c.wire, byte(2*len(id))) // ids are short: one byte of length
-	c.wire = hex.AppendEncode(c.wire, id)
+	for _, b := range id {
+		c.wire = binary.LittleEndian.AppendUint16(c.wire, hexDigits[b])
+	}
 }
 
-// repeat adds the last row, which must have come from add, once more.
-func (c *strs) repeat() {
-	from := c.last
-	c.last = len(c.wire)
-	c.wire = append(c.wire, c.wire[from:]...)
-	c.n++
+// hexDigits are the two digits of each byte.
+var hexDigits = func() (digits [256]uint16) {
+	for b := range digits {
+		digits[b] = binary.LittleEndian.Uint16(hex.AppendEncode(nil, []byte{byte(b)}))
+	}
+	return digits
+}()
+
+// repeat adds the last row, which must have come from add, again.
+func (c *strs) repeat(times int) {
+	n := len(c.wire) - c.last
+	c.wire = repeatLast(c.wire, n, times)
+	c.last = len(c.wire) - n
+	c.n += times
+}
+
+// repeatLast appends the last n values again and again.
+func repeatLast[T any](values []T, n, times int) []T {
+	if n == 0 {
+		return values
+	}
+	from := len(values) - n
+	values = slices.Grow(values, n*times)[:from+n*(times+1)]
+	for have := n; have < n*(times+1); {
+		have += copy(values[from+have:], values[from:from+have])
+	}
+	return values
 }
 
 func (c *strs) rows() int           { return c.n }

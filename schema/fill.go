@@ -72,23 +72,22 @@ func eachExemplar[E blockColumn](add func(E, *exemplar)) fill {
 	return eachPart(func(r *Rows) *parts[exemplar] { return &r.exemplars }, add)
 }
 
-// A repeater can add its last row once more, cheaper than it can add it anew.
+// A repeater can add its last row again, cheaper than it can add it anew.
 type repeater interface {
 	blockColumn
-	repeat()
+	repeat(times int)
 }
 
-// fromHead fills a column from what the rows of a scope share: anew for the first
-// row of it in a Rows, and for every other from the row before.
+// A head is a column that is filled from what the rows of a scope share: anew for the
+// first row of it in a Rows, and for all others at once, from that row.
+type head struct {
+	add    func(*header)
+	column repeater
+}
+
 func fromHead[C repeater](add func(C, *header)) fill {
 	return bound(func(r *Rows, c C) {
-		r.heads = append(r.heads, func(h *header, again bool) {
-			if again {
-				c.repeat()
-			} else {
-				add(c, h)
-			}
-		})
+		r.heads = append(r.heads, head{func(h *header) { add(c, h) }, c})
 	})
 }
 

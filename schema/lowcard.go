@@ -29,8 +29,8 @@ func (c *lowCard) add(v []byte) {
 	c.keys = append(c.keys, c.dict.index(v))
 }
 
-// repeat adds the last row once more.
-func (c *lowCard) repeat() { c.keys = append(c.keys, c.keys[len(c.keys)-1]) }
+// repeat adds the last row again.
+func (c *lowCard) repeat(times int) { c.keys = repeatLast(c.keys, 1, times) }
 
 func (c *lowCard) rows() int { return len(c.keys) }
 func (c *lowCard) size() int { return 4*len(c.keys) + c.dict.size() }

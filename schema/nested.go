@@ -124,16 +124,19 @@ func (c *maps) guess(pairs []pair) int {
 	return start
 }
 
-// repeat adds the last row, which must have come from add, once more.
-func (c *maps) repeat() {
+// repeat adds the last row, which must have come from add, again.
+func (c *maps) repeat(times int) {
 	n := len(c.ends)
 	first, last := c.ends.bounds(n-1, n)
-	from := c.last
-	c.last = len(c.values.wire)
-	c.keys.keys = append(c.keys.keys, c.keys.keys[first:last]...)
-	c.values.wire = append(c.values.wire, c.values.wire[from:]...)
-	c.values.n += last - first
-	c.ends = append(c.ends, uint64(c.keys.rows()))
+	pairs, bytes := last-first, len(c.values.wire)-c.last
+	c.keys.keys = repeatLast(c.keys.keys, pairs, times)
+	c.values.wire = repeatLast(c.values.wire, bytes, times)
+	c.values.n += pairs * times
+	c.last = len(c.values.wire) - bytes
+	for range times {
+		last += pairs
+		c.ends = append(c.ends, uint64(last))
+	}
 }
 
 func (c *maps) rows() int             { return len(c.ends) }

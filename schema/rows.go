@@ -23,9 +23,10 @@ type Rows struct {
 	body        uint64 // the last body that rows came from, as its Set counts them
 	before      mark   // what was here before that body
 	headed      uint64 // the header of the last row, as its Set counts them
+	again       int    // rows of that header whose heads are still to be repeated
 
 	// What fills the columns; empty where the table has none of a kind.
-	heads      []func(h *header, again bool)
+	heads      []head
 	stream     *lowCard
 	seq        *numbers[uint64]
 	logs       fillers[logRow]
@@ -118,7 +119,7 @@ func (r *Rows) Reset() {
 		c.reset()
 	}
 	r.first, r.last = math.MaxInt64, math.MinInt64
-	r.body, r.headed = 0, 0
+	r.body, r.headed, r.again = 0, 0, 0
 }
 
 // begin remembers what is here as a body's first row arrives.
@@ -128,13 +129,37 @@ func (r *Rows) begin(body uint64) {
 	r.traceTimes.seen.truncate(0)
 }
 
+// head gives the row in the making the columns that it shares with others of its scope.
+func (r *Rows) head(h *header) {
+	if r.headed == h.stamp {
+		r.again++
+		return
+	}
+	r.repeatHeads()
+	for _, c := range r.heads {
+		c.add(h)
+	}
+	r.headed = h.stamp
+}
+
+// repeatHeads makes up for the rows that head only counted.
+func (r *Rows) repeatHeads() {
+	if r.again == 0 {
+		return
+	}
+	for _, c := range r.heads {
+		c.column.repeat(r.again)
+	}
+	r.again = 0
+}
+
 // rollback drops what came since begin, a row in the making included.
 func (r *Rows) rollback() {
 	for _, c := range r.columns {
 		c.truncate(r.before.rows)
 	}
 	r.first, r.last = r.before.first, r.before.last
-	r.headed = 0
+	r.headed, r.again = 0, 0
 }
 
 // note widens the time bounds.

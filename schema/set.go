@@ -166,10 +166,14 @@ func (s *Set) append(body []byte, o Origin, item func([]byte) error) (Count, err
 	s.origin.Accepted = min(max(o.Accepted, earliest), latest)
 	err := s.decode(body, item)
 	count := s.count
-	if err != nil {
-		for _, r := range s.touched {
+	for _, r := range s.touched {
+		if err != nil {
 			r.rollback()
+		} else {
+			r.repeatHeads()
 		}
+	}
+	if err != nil {
 		count = Count{}
 	}
 	clear(s.touched)
@@ -187,11 +191,7 @@ func (s *Set) append(body []byte, o Origin, item func([]byte) error) (Count, err
 func (s *Set) place(t *Table, at *instant) *Rows {
 	r := s.bucket(t, at)
 	r.note(*at)
-	again := r.headed == s.header.stamp
-	for _, add := range r.heads {
-		add(&s.header, again)
-	}
-	r.headed = s.header.stamp
+	r.head(&s.header)
 	if r.seq != nil {
 		r.seq.add(s.origin.Seq)
 	}

@@ -29,13 +29,14 @@ func Check(s forward.Signal, body []byte) (items int, parts []forward.Part, err 
 		return 0, nil, fmt.Errorf("%w: %s is not a signal", ErrMalformed, s)
 	}
 	if !forward.HasMarker(body) {
-		items, err = walk(body, m, 0)
+		items, err = new(memory).walk(body, m, 0)
 		if err != nil {
 			return 0, nil, fmt.Errorf("%w: %s%w", ErrMalformed, m.name, err)
 		}
 		return items, nil, nil
 	}
 	at := 0
+	var seen memory
 	for r, err := range forward.Records(body) {
 		if err != nil {
 			return 0, nil, fmt.Errorf("%w: record at byte %d: %w", ErrMalformed, at, err)
@@ -43,7 +44,7 @@ func Check(s forward.Signal, body []byte) (items int, parts []forward.Part, err 
 		if r.Marker == nil {
 			return 0, nil, fmt.Errorf("%w: bytes after the last marked record, at byte %d", ErrMalformed, at)
 		}
-		n, err := walk(r.Body, m, 0)
+		n, err := seen.walk(r.Body, m, 0)
 		if err != nil {
 			return 0, nil, fmt.Errorf("%w: record at byte %d: %s%w", ErrMalformed, at, m.name, err)
 		}
@@ -65,12 +66,17 @@ var (
 	errMark   = fmt.Errorf(": field %d is reserved for record markers", forward.MarkerField)
 )
 
+// memory holds plain attributes that passed, by how deep and as the how many-th of its message
+// each one stands: the next record's are likely the same, and comparing is cheaper than checking.
+type memory [5][16][]byte
+
 // walk checks one message. Errors begin with the path below it.
-func walk(b []byte, m *message, depth int) (items int, err error) {
+func (t *memory) walk(b []byte, m *message, depth int) (items int, err error) {
 	if depth > maxDepth {
 		return 0, errDepth
 	}
 	var seen uint32 // of the bits of singular fields and oneofs
+	attributes := 0
 	for len(b) > 0 {
 		tag, n := uint64(b[0]), 1
 		if tag >= 0x80 {
@@ -112,10 +118,21 @@ func walk(b []byte, m *message, depth int) (items int, err error) {
 		} else if p, b, err = lengthDelimited(b); err != nil {
 			return 0, fmt.Errorf("[%d]%w", number, err)
 		}
-		if f.msg == keyValue && plainAttribute(p) {
-			continue
+		if f.msg == keyValue {
+			n := attributes
+			attributes++
+			remember := depth < len(t) && n < len(t[0])
+			if remember && string(t[depth][n]) == string(p) {
+				continue
+			}
+			if plainAttribute(p) {
+				if remember {
+					t[depth][n] = p
+				}
+				continue
+			}
 		}
-		k, err := content(p, f, depth)
+		k, err := t.content(p, f, depth)
 		if err != nil {
 			return 0, fmt.Errorf("[%d]%w", number, err)
 		}
@@ -144,10 +161,10 @@ func plainAttribute(p []byte) bool {
 var errWire = errors.New(": wrong wire type")
 
 // content checks the bytes of a length-delimited field.
-func content(p []byte, f *field, depth int) (items int, err error) {
+func (t *memory) content(p []byte, f *field, depth int) (items int, err error) {
 	switch f.kind {
 	case inner:
-		if items, err = walk(p, f.msg, depth+1); err != nil {
+		if items, err = t.walk(p, f.msg, depth+1); err != nil {
 			return 0, fmt.Errorf(" %s%w", f.msg.name, err)
 		}
 		if f.item {

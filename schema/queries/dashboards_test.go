@@ -36,8 +36,8 @@ var dashboards = []query{
 		}
 	}},
 	{file: "dashboards/05_log_volume", reads: map[string]float64{logs: 1}},
-	{file: "dashboards/06_trace", reads: map[string]float64{traces: 1, traceTimes: 1}, rows: "SELECT spans FROM requests WHERE trace = {trace:String}"},
-	{file: "dashboards/07_logs_of_a_trace", reads: map[string]float64{logs: 1, traceTimes: 1}, rows: "SELECT 4"},
+	{file: "dashboards/06_trace", reads: map[string]float64{traces: 1}, rows: "SELECT spans FROM requests WHERE trace = {trace:String}"},
+	{file: "dashboards/07_logs_of_a_trace", reads: map[string]float64{logs: 1}, rows: "SELECT 4"},
 	{file: "dashboards/08_exceptions", reads: map[string]float64{traces: 1}},
 	{file: "dashboards/08_exceptions_in_logs", reads: map[string]float64{logs: 1}},
 	{file: "dashboards/09_counter_rate", params: map[string]string{"from": "1795262400", "to": "1795266000"}, reads: map[string]float64{sums: 1},
@@ -94,9 +94,10 @@ func TestDashboards(t *testing.T) { ask(t, dashboards) }
 
 // From one signal to another: a line's trace is found like any other, by its id.
 var correlations = []query{
+	{file: "correlate/trace_times", reads: map[string]float64{traceTimes: 1}},
 	{file: "correlate/span_to_logs", reads: map[string]float64{logs: 1}},
 	{file: "correlate/metric_to_exemplar", reads: map[string]float64{histograms: 1}},
-	{file: "correlate/exemplar_to_trace", reads: map[string]float64{traces: 1, traceTimes: 1, histograms: 1}},
+	{file: "correlate/exemplar_to_trace", reads: map[string]float64{traces: 1}},
 }
 
 func TestFromOneSignalToAnother(t *testing.T) { ask(t, correlations) }

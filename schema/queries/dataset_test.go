@@ -50,6 +50,9 @@ func load(t *testing.T) *database {
 	return dataset.db
 }
 
+// blocks ends an INSERT: indexes are made when its parts are merged into one of each day, and not before as well.
+const blocks = "\nSETTINGS materialize_skip_indexes_on_insert = 0, max_insert_threads = 2, min_insert_block_size_rows = 262144, min_insert_block_size_bytes = 0"
+
 func build(addr string) (*database, error) {
 	db := &database{addr: addr, name: "queries"}
 	for _, statement := range schema.Statements(schema.Options{Database: db.name}) {
@@ -58,8 +61,6 @@ func build(addr string) (*database, error) {
 			return nil, err
 		}
 	}
-	// Indexes are made when the blocks of a day are merged into one part, and not for the blocks as well.
-	const blocks = "\nSETTINGS materialize_skip_indexes_on_insert = 0, max_insert_threads = 2, min_insert_block_size_rows = 262144, min_insert_block_size_bytes = 0"
 	for _, step := range []struct {
 		file, table string
 		daily       bool

@@ -8,7 +8,7 @@ var ofGrafana = []query{
 	{file: "grafana/logs_like_1_30", reads: map[string]float64{logs: 1}},
 	{file: "grafana/logs_volume", reads: map[string]float64{logs: 1}},
 	{file: "grafana/traces_search", reads: map[string]float64{traces: 1}},
-	{file: "grafana/trace_by_id", reads: map[string]float64{traces: 1, traceTimes: 1}},
+	{file: "grafana/trace_by_id", reads: map[string]float64{traces: 1}},
 	{file: "grafana/map_keys", reads: map[string]float64{logs: 1}},
 	{file: "grafana/dashboard_logs_by_level", reads: map[string]float64{logs: 1}},
 	{file: "grafana/dashboard_logs_search", reads: map[string]float64{logs: 1}},

@@ -52,7 +52,13 @@ func ask(t *testing.T, queries []query) {
 			if q.check != nil && len(rows) > 0 {
 				q.check(t, rows)
 			}
-			for table, g := range db.granules(t, text) {
+			measured := db.granules(t, text)
+			for table := range q.reads {
+				if _, read := measured[table]; !read {
+					t.Errorf("does not read %s", table)
+				}
+			}
+			for table, g := range measured {
 				share := float64(g.read) / float64(g.total)
 				t.Logf("%s: %s granules, %.3f", table, g, share)
 				if limit, named := q.reads[table]; !named || share > limit {
