@@ -22,11 +22,12 @@ func sql(name string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// The days of the dataset, and the hour that most queries ask for: of the second day, with ten minutes in which
-// catalog-web is slow.
+// The days of the dataset, when it ends, and the hour that most queries ask for: of the second day, with ten minutes in
+// which catalog-web is slow. In the last hour it is payment-web.
 var (
 	days = []string{"2026-11-20", "2026-11-21"}
-	from = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
+	end  = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	from = time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC)
 	to   = from.Add(time.Hour)
 )
 
@@ -115,7 +116,7 @@ func parameters(db *database) (map[string]string, error) {
 		"from": strconv.FormatInt(from.Unix(), 10), "from_ms": millis(from),
 		"to": strconv.FormatInt(to.Unix(), 10), "to_ms": millis(to),
 		"day": from.Format(time.DateOnly), "day_ms": millis(from.Truncate(24 * time.Hour)), "day_to_ms": millis(from.Truncate(24 * time.Hour).Add(24 * time.Hour)),
-		"deploy_from": strconv.FormatInt(from.Add(6*time.Hour).Unix(), 10), "deploy_to": strconv.FormatInt(to.Add(6*time.Hour).Unix(), 10),
+		"deploy_from": strconv.FormatInt(from.Add(4*time.Hour).Unix(), 10), "deploy_to": strconv.FormatInt(to.Add(4*time.Hour).Unix(), 10),
 		"service": "catalog-web", "words": "CONNECTION timeout", "item": "user.id=4711", "q": "0.5",
 	}
 	// A slow request of that hour, its root span, and a line.

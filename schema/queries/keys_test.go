@@ -30,8 +30,8 @@ func TestTheKeyOfLogs(t *testing.T) {
 		db.mustAsk(t, "ALTER TABLE "+byService+" DROP INDEX "+index) // they take long, and are no part of the question
 	}
 	db.mustAsk(t, "SYSTEM STOP MERGES "+byService)
-	// The columns of the key and of its indexes, and those whose size is compared.
-	db.mustAsk(t, "INSERT INTO "+byService+" (Timestamp, TraceId, SpanId, ServiceName, SeverityText, Body) SELECT Timestamp, TraceId, SpanId, ServiceName, SeverityText, Body FROM "+logs+blocks)
+	// Only the columns of the key and of its indexes.
+	db.mustAsk(t, "INSERT INTO "+byService+" (Timestamp, TraceId, ServiceName, SeverityText) SELECT Timestamp, TraceId, ServiceName, SeverityText FROM "+logs+blocks)
 	db.mustAsk(t, "SYSTEM START MERGES "+byService)
 	db.mustAsk(t, "OPTIMIZE TABLE "+byService+" FINAL")
 
@@ -50,11 +50,11 @@ func TestTheKeyOfLogs(t *testing.T) {
 		a := db.granules(t, "SELECT max(SeverityText) FROM "+logs+" WHERE "+question.where)[logs]
 		b := db.granules(t, "SELECT max(SeverityText) FROM "+byService+" WHERE "+question.where)[byService]
 		t.Logf("%-30s time first %s, service first %s", question.what, a, b)
-		if question.oursWins && a.read >= b.read || !question.oursWins && b.read >= a.read {
+		if question.oursWins && a.read > b.read || !question.oursWins && b.read > a.read {
 			t.Errorf("%s: time first reads %s, service first %s", question.what, a, b)
 		}
 	}
-	for _, column := range []string{"Timestamp", "TraceId", "SpanId", "ServiceName", "SeverityText", "Body"} {
+	for _, column := range []string{"Timestamp", "TraceId", "ServiceName"} {
 		size := make(map[string]float64)
 		for _, row := range db.mustAsk(t, fmt.Sprintf("SELECT table, sum(column_data_compressed_bytes) / sum(rows) FROM system.parts_columns "+
 			"WHERE active AND database = currentDatabase() AND table IN ('%s', '%s') AND column = '%s' GROUP BY table", logs, byService, column)) {

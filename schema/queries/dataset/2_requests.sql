@@ -7,8 +7,8 @@ WITH
     (salt -> (cityHash64(number, salt) + 0.5) / 18446744073709551616) AS u,
     intDiv(number, 168000) AS day,
     86340. * (number % 168000) / 168000 AS second,
-    intDiv(86400 * day + second - 10800, 21600) AS incident,
-    86400 * day + second - 10800 - 21600 * incident AS since
+    intDiv(86400 * day + second - 18000, 21600) AS incident,
+    86400 * day + second - 18000 - 21600 * incident AS since
 SELECT
     toUInt32(number) AS id,
     lower(hex(sipHash128(number))) AS trace,
