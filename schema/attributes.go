@@ -3,6 +3,7 @@ package schema
 import (
 	"bytes"
 	"slices"
+	"unicode/utf8"
 )
 
 // attributes are the key-value pairs of one resource, scope, record or event: added
@@ -63,16 +64,32 @@ func (a *attributes) add(keyValue []byte) error {
 		}
 		return nil
 	}
-	p, err := openPair(keyValue)
-	if err != nil {
-		return err
+	p, plain := plainPair(keyValue)
+	if plain && !utf8.Valid(keyValue) { // what is around key and value is ASCII, and completes no rune
+		return errUTF8
 	}
-	text, ok := shortString(p.value)
-	if ok {
-		p.value = text
+	if !plain {
+		var err error
+		if p, err = openPair(keyValue); err != nil {
+			return err
+		}
 	}
-	a.in = append(a.in, added{keyValue, p, ok})
+	a.in = append(a.in, added{keyValue, p, plain})
 	return nil
+}
+
+// plainPair opens a short key with a short string, as most attributes are.
+func plainPair(keyValue []byte) (p pair, ok bool) {
+	key, rest, ok := first(keyValue, pairKey)
+	if !ok {
+		return p, false
+	}
+	value, rest, ok := first(rest, pairValue)
+	if !ok || len(rest) > 0 {
+		return p, false
+	}
+	text, ok := shortString(value)
+	return pair{key, text}, ok
 }
 
 func (a *attributes) finish() error {

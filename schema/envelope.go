@@ -83,7 +83,7 @@ func openGroup(message []byte) (head, url []byte, err error) {
 		case groupHead:
 			head = c.bytes
 		case groupURL:
-			url = c.bytes
+			url = c.text()
 		}
 	}
 	return head, url, c.err

@@ -65,9 +65,9 @@ func (h *header) setScope(message []byte) error {
 	for c.next() {
 		switch c.tag {
 		case scopeName:
-			h.scopeName = c.bytes
+			h.scopeName = c.text()
 		case scopeVersion:
-			h.scopeVersion = c.bytes
+			h.scopeVersion = c.text()
 		case scopeAttributes:
 			c.check(h.scope.add(c.bytes))
 		case scopeDropped:

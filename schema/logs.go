@@ -73,7 +73,7 @@ func (l *logRow) open(message []byte, a *attributes) error {
 		case logSeverityNumber:
 			l.severityNumber = uint8(c.value)
 		case logSeverityText:
-			l.severityText = c.bytes
+			l.severityText = c.text()
 		case logBody:
 			l.body = c.bytes
 		case logAttributes:
@@ -85,7 +85,7 @@ func (l *logRow) open(message []byte, a *attributes) error {
 		case logSpanID:
 			l.spanID = c.id(spanIDLen)
 		case logEventName:
-			l.eventName = c.bytes
+			l.eventName = c.text()
 		}
 	}
 	if c.err != nil {

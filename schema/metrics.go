@@ -74,11 +74,11 @@ func (m *metric) open(message []byte) error {
 	for c.next() {
 		switch c.tag {
 		case metricName:
-			m.name = c.bytes
+			m.name = c.text()
 		case metricDescription:
-			m.description = c.bytes
+			m.description = c.text()
 		case metricUnit:
-			m.unit = c.bytes
+			m.unit = c.text()
 		case metricGauge, metricSum, metricHistogram, metricExpHistogram, metricSummary:
 			m.kind, m.data = c.tag, c.bytes
 		}

@@ -92,9 +92,9 @@ func (s *spanRow) open(message []byte, a *attributes) error {
 		case spanParentID:
 			s.parentID = c.id(spanIDLen)
 		case spanTraceState:
-			s.traceState = c.bytes
+			s.traceState = c.text()
 		case spanName:
-			s.name = c.bytes
+			s.name = c.text()
 		case spanKind:
 			s.kind = c.value
 		case spanStart:
@@ -124,7 +124,7 @@ func (s *spanRow) openStatus(message []byte) error {
 	for c.next() {
 		switch c.tag {
 		case statusMessage:
-			s.statusMessage = c.bytes
+			s.statusMessage = c.text()
 		case statusCode:
 			s.statusCode = c.value
 		}
@@ -176,7 +176,7 @@ func (e *spanEvent) open(message []byte, a *attributes) error {
 		case eventTime:
 			e.time = c.value
 		case eventName:
-			e.name = c.bytes
+			e.name = c.text()
 		case eventAttributes:
 			c.check(a.add(c.bytes))
 		}
@@ -211,7 +211,7 @@ func (l *spanLink) open(message []byte, a *attributes) error {
 		case linkSpanID:
 			l.spanID = c.id(spanIDLen)
 		case linkTraceState:
-			l.state = c.bytes
+			l.state = c.text()
 		case linkAttributes:
 			c.check(a.add(c.bytes))
 		}

@@ -34,21 +34,21 @@ type anyValue struct {
 	bytes []byte
 }
 
-// shortString returns the string of an AnyValue that is one and nothing else, as most are.
+// shortString returns the string of an AnyValue that is one and nothing else, as most are,
+// without a look at whether it is UTF-8.
 func shortString(raw []byte) (s []byte, ok bool) {
 	s, rest, ok := first(raw, valueString)
 	return s, ok && len(rest) == 0
 }
 
 func openValue(raw []byte) (anyValue, error) {
-	if s, ok := shortString(raw); ok {
-		return anyValue{kind: valueString, bytes: s}, nil
-	}
 	var v anyValue
 	c := walk(raw)
 	for c.next() {
 		switch c.tag {
-		case valueString, valueArray, valueMap, valueBytes:
+		case valueString:
+			v = anyValue{kind: valueString, bytes: c.text()}
+		case valueArray, valueMap, valueBytes:
 			v = anyValue{kind: c.tag, bytes: c.bytes}
 		case valueBool, valueInt, valueDouble:
 			v = anyValue{kind: c.tag, value: c.value}
@@ -194,14 +194,16 @@ type pair struct {
 	key, value []byte
 }
 
+// Fields of KeyValue.
+const (
+	pairKey   = 1<<3 | delimited
+	pairValue = 2<<3 | delimited
+)
+
 func openPair(keyValue []byte) (pair, error) {
-	const (
-		pairKey   = 1<<3 | delimited
-		pairValue = 2<<3 | delimited
-	)
-	if key, rest, ok := first(keyValue, pairKey); ok {
+	if key, rest, ok := first(keyValue, pairKey); ok && utf8.Valid(key) {
 		if value, rest, ok := first(rest, pairValue); ok && len(rest) == 0 {
-			return pair{key, value}, nil // as most are
+			return pair{key, value}, nil
 		}
 	}
 	var p pair
@@ -209,7 +211,7 @@ func openPair(keyValue []byte) (pair, error) {
 	for c.next() {
 		switch c.tag {
 		case pairKey:
-			p.key = c.bytes
+			p.key = c.text()
 		case pairValue:
 			p.value = c.bytes
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -140,6 +141,16 @@ const (
 func (c *cursor) id(length int) []byte {
 	if n := len(c.bytes); n != 0 && n != length {
 		c.check(fmt.Errorf("id of %d bytes, not %d", n, length))
+	}
+	return c.bytes
+}
+
+var errUTF8 = errors.New("a string is not UTF-8")
+
+// text is the value of a string field.
+func (c *cursor) text() []byte {
+	if !utf8.Valid(c.bytes) {
+		c.check(errUTF8)
 	}
 	return c.bytes
 }

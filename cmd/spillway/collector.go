@@ -62,7 +62,9 @@ func newTier(cfg *config, log *slog.Logger) (*tier, error) {
 	}
 	counters := forward.NewCounters(reg, "collector")
 	t.writer = clickhouse.NewWriter(t.conn, clickhouse.Config{Batch: cfg.Batch, Retry: cfg.Forward.ClickHouse.RetryOnFailure}, t.limiter, counters, log)
-	server := otlp.NewServer(cfg.Receivers.OTLP, t.limiter.Before(t.writer), t.limiter, counters, log)
+	receivers := cfg.Receivers.OTLP
+	receivers.SinkDecodes = true // the writer makes columns of a body before anything else
+	server := otlp.NewServer(receivers, t.limiter.Before(t.writer), t.limiter, counters, log)
 	if t.listening, err = server.Listen(); err != nil {
 		return nil, errors.Join(err, t.conn.Close())
 	}

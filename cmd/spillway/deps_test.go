@@ -46,6 +46,7 @@ var arrows = map[string]row{
 	"agent":                         {may: []string{"agent/lines", "forward", "tail", "wal"}, never: map[string]string{"github.com/ClickHouse": "a node does not know where its data ends up", "google.golang.org/grpc": "sources and targets are given to it"}},
 	"cmd/spillway":                  {may: []string{"agent", "agent/lines", "forward", "forward/otlp", "forward/loki", "forward/clickhouse", "schema", "tail", "wal"}, never: map[string]string{"github.com/ebitengine/purego": staysStatic}},
 	"cmd/spillway-engine":           {may: []string{"forward/clickhouse/embedded"}},
+	"schema/queries":                {}, // files and tests
 	"e2e":                           {},
 	"e2e/compare":                   {}, // it compares programs, and looks into none
 }

@@ -32,10 +32,12 @@ type rig struct {
 	m *forward.Counters
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return rigWith(t, nil) }
+
+func rigWith(t *testing.T, change func(*schema.Options)) *rig {
 	t.Helper()
 	e := enginetest.Shared(t)
-	c, _ := mustMigrate(t, e, false, nil)
+	c, _ := mustMigrate(t, e, false, change)
 	if err := c.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}

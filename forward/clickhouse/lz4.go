@@ -17,7 +17,7 @@ const (
 	lz4MaxOffset  = 1<<16 - 1
 	lz4TailStart  = 12 // the last match starts at least so far from the end
 	lz4TailLength = 5  // and ends so far from it: the last bytes are literals
-	lz4SkipAfter  = 4 // log2 of how many positions in vain make the search take longer steps
+	lz4SkipAfter  = 4  // log2 of how many positions in vain make the search take longer steps
 
 	lz4TableBits = 14
 )

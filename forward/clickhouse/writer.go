@@ -240,10 +240,16 @@ func (w *Writer) decode(set *schema.Set, b forward.Batch) (total schema.Count, a
 		if err != nil {
 			return total, false, refusedBytes(err)
 		}
+		if r.Marker != nil && n.Items != int(r.Marker.Items) {
+			return total, false, refusedBytes(fmt.Errorf("record %d of its stream holds %d items, its marker says %d", r.Marker.Seq, n.Items, r.Marker.Items))
+		}
 		total.Items += n.Items
 		total.Rows += n.Rows
 		total.Unstorable += n.Unstorable
 		total.UnknownKinds += n.UnknownKinds
+	}
+	if total.Items != b.Items {
+		return total, false, refusedBytes(fmt.Errorf("%d items, of which %d can be told apart", b.Items, total.Items))
 	}
 	return total, anonymous, nil
 }

@@ -2,6 +2,8 @@ package otlp
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 
 	"github.com/spillway-io/spillway/forward"
 )
@@ -16,6 +18,46 @@ var below = map[forward.Signal][][]uint64{
 	forward.Logs:    {{1}, {2}, {2}},
 	forward.Traces:  {{1}, {2}, {2}},
 	forward.Metrics: {{1}, {2}, {2}, {5, 7, 9, 10, 11}, {1}},
+}
+
+// Count walks body down to its log records, spans or data points, and no further, and says how
+// many there are: for a sink that looks at the rest itself. Markers between records are passed.
+func Count(s forward.Signal, body []byte) (items int, err error) {
+	items, err = count(body, below[s])
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s%w", ErrMalformed, request(s).name, err)
+	}
+	return items, nil
+}
+
+func count(b []byte, path [][]uint64) (items int, err error) {
+	for len(b) > 0 {
+		tag, n := binary.Uvarint(b)
+		if n <= 0 || tag>>3 == 0 {
+			return 0, errTag
+		}
+		b = b[n:]
+		if tag&7 != 2 || !slices.Contains(path[0], tag>>3) {
+			if b, err = skip(b, tag&7); err != nil {
+				return 0, fmt.Errorf("[%d]%w", tag>>3, err)
+			}
+			continue
+		}
+		var p []byte
+		if p, b, err = lengthDelimited(b); err != nil {
+			return 0, fmt.Errorf("[%d]%w", tag>>3, err)
+		}
+		if len(path) == 1 {
+			items++
+			continue
+		}
+		n, err = count(p, path[1:])
+		if err != nil {
+			return 0, fmt.Errorf("[%d]%w", tag>>3, err)
+		}
+		items += n
+	}
+	return items, nil
 }
 
 // Cut turns a checked body into a Batch whose parts are at most limit bytes each, as far as

@@ -56,6 +56,10 @@ type Server struct {
 type ServerConfig struct {
 	GRPC ListenerConfig `yaml:"grpc"`
 	HTTP ListenerConfig `yaml:"http"`
+
+	// SinkDecodes says that the sink decodes every body, and refuses what is malformed, before
+	// it answers: then bodies are counted here and not checked, and not cut either.
+	SinkDecodes bool `yaml:"-"`
 }
 
 // NewServer serves nothing until Listen. Bodies are counted by the limiter while they are read.
@@ -255,6 +259,16 @@ func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw) err
 // accept checks a body and puts it into the sink. It is the door: everything behind it may
 // rely on the body being well-formed.
 func (s *Server) accept(ctx context.Context, sig forward.Signal, body []byte) error {
+	if s.cfg.SinkDecodes {
+		items, err := Count(sig, body)
+		if err != nil {
+			return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
+		}
+		if items == 0 {
+			return nil
+		}
+		return s.next.Put(ctx, forward.Batch{Signal: sig, Items: items, Body: body})
+	}
 	items, parts, err := Check(sig, body)
 	if err != nil {
 		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}

@@ -81,14 +81,23 @@ func (d *database) with(more map[string]string) *database {
 }
 
 // granules are the pieces of a table's key, of 8192 rows, that a query reads of all that there are.
-type granules struct{ read, total int }
+type granules struct {
+	read, total int
+	stages      []stage // what each index left, in order
+}
+
+// A stage is an index of a table, and the granules that it leaves: the dates of parts, the primary key, or a skipping index.
+type stage struct {
+	index string
+	left  int
+}
 
 func (g granules) String() string { return fmt.Sprintf("%d of %d", g.read, g.total) }
 
 var (
-	readsTable    = regexp.MustCompile(`\bReadFromMergeTree \(([^)]+)\)`)
-	readsGranules = regexp.MustCompile(`Granules: (\d+)/(\d+)`)
-	readsAll      = regexp.MustCompile(`Parts: \d+ \| Granules: (\d+)`)
+	readsTable = regexp.MustCompile(`\bReadFromMergeTree \(([^)]+)\)`)
+	readsStage = regexp.MustCompile(`(Min-Max|Partition|PrimaryKey|Name: \w+)\n|Granules: (\d+)/(\d+)`)
+	readsAll   = regexp.MustCompile(`Parts: \d+ \| Granules: (\d+)`)
 )
 
 // granules explains a query: for each table, the granules that are left when all indexes have had their say. A table
@@ -107,9 +116,18 @@ func (d *database) granules(t *testing.T, query string) map[string]granules {
 			step = plan[at[1]:steps[i+1][0]]
 		}
 		g := all[name]
-		if stages := readsGranules.FindAllStringSubmatch(step, -1); stages != nil {
-			g.total += number(t, stages[0][2])
-			g.read += number(t, stages[len(stages)-1][1])
+		if stages := readsStage.FindAllStringSubmatch(step, -1); stages != nil {
+			total, index, left := 0, "", 0
+			for _, match := range stages {
+				if match[1] != "" {
+					index = strings.TrimPrefix(match[1], "Name: ")
+					continue
+				}
+				left = number(t, match[2])
+				total = max(total, number(t, match[3]))
+				g.stages = append(g.stages, stage{index, left})
+			}
+			g.read, g.total = g.read+left, g.total+total
 		} else if whole := readsAll.FindStringSubmatch(step); whole != nil {
 			g.total += number(t, whole[1])
 			g.read += number(t, whole[1])
