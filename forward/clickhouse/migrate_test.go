@@ -293,3 +293,49 @@ func TestTablesOfTheExporterAreAdopted(t *testing.T) {
 		}
 	}
 }
+
+// Tables as ClickStack (HyperDX) seeds them, written down from its documentation of August 2026: the
+// exporter's columns, some of its own, other indexes, and no table of trace times.
+const clickStackTables = "CREATE TABLE otel_logs (" +
+	"Timestamp DateTime64(9) CODEC(Delta(8), ZSTD(1)), TraceId String, SpanId String, TraceFlags UInt8, SeverityText LowCardinality(String), SeverityNumber UInt8, " +
+	"ServiceName LowCardinality(String), Body String, ResourceSchemaUrl LowCardinality(String), ResourceAttributes Map(LowCardinality(String), String), " +
+	"ScopeSchemaUrl LowCardinality(String), ScopeName String, ScopeVersion LowCardinality(String), ScopeAttributes Map(LowCardinality(String), String), " +
+	"LogAttributes Map(LowCardinality(String), String), EventName String, " +
+	"`__hdx_materialized_k8s.pod.name` LowCardinality(String) MATERIALIZED ResourceAttributes['k8s.pod.name'], " +
+	"LogAttributeItems Array(String) ALIAS arrayMap(kv -> concat(kv.1, '=', kv.2), LogAttributes::Array(Tuple(String, String))), " +
+	"INDEX idx_trace_id TraceId TYPE text(tokenizer = 'array'), INDEX idx_log_attr_items LogAttributeItems TYPE text(tokenizer = 'array'), " +
+	"INDEX idx_lower_body lower(Body) TYPE text(tokenizer = 'splitByNonAlpha')) " +
+	"ENGINE = MergeTree PARTITION BY toDate(Timestamp) ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp) " +
+	"TTL toDateTime(Timestamp) + toIntervalDay(30) SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, enable_block_number_column = 1, enable_block_offset_column = 1"
+
+func TestTablesOfClickStackAreAdopted(t *testing.T) {
+	e := enginetest.Shared(t)
+	e.SQL(clickStackTables)
+	e.SQL("INSERT INTO otel_logs (Timestamp, ServiceName, Body) VALUES (now64(9), 'old', 'before')")
+	c, m := mustMigrate(t, e, false, nil)
+	nothingLeft(t, c)
+	if len(m.Left) != 0 {
+		t.Errorf("left: %v", m.Left)
+	}
+	for _, s := range m.Done {
+		if strings.Contains(s.SQL, "DROP") || strings.Contains(s.SQL, "MODIFY TTL") {
+			t.Errorf("%s\n%s", s.Why, s.SQL)
+		}
+	}
+	set := schema.NewSet()
+	if _, err := set.AppendLogs(logBatch(3, "after", false).Body, schema.Origin{Stream: "0123", Seq: 7, Accepted: time.Now().UnixNano()}); err != nil {
+		t.Fatal(err)
+	}
+	for rows := range set.Buckets() {
+		var buf proto.Buffer
+		if err := schema.Encode(&buf, time.Now().Add(time.Minute), rows); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.insert(t.Context(), rows.Table(), buf.Buf, newToken()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := e.SQL("SELECT Body, count(), countIf(IngestStream != ''), min(ObservedTimestamp >= Timestamp) FROM otel_logs GROUP BY Body ORDER BY Body"); got != "after\t3\t3\t1\nbefore\t1\t0\t1" {
+		t.Errorf("%q", got)
+	}
+}
