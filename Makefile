@@ -24,7 +24,7 @@ run: build engine ## see it work; DURATION=30s ends by itself
 	bin/spillway demo --data-dir $(DATA_DIR) --duration $(DURATION)
 
 .PHONY: deps
-deps: engine ## what the tests need beyond Go and npm
+deps: engine otelcol ## what the tests need beyond Go and npm
 	@deploy/testdeps.sh
 
 .PHONY: test
@@ -44,11 +44,11 @@ lint: ## vet, formatting, staticcheck
 
 .PHONY: bench
 bench: ## benchmarks of the hot path
-	$(GO) test -run '^$$' -bench . -benchmem ./wal ./forward/otlp ./schema ./tail ./agent/lines
+	$(GO) test -run '^$$' -bench . -benchmem ./wal ./forward/otlp ./forward/loki ./forward/clickhouse ./schema ./tail ./agent/lines
 
 .PHONY: otelcol
 otelcol: ## build the OpenTelemetry Collector that ours is compared with (once, 4 minutes of processor time)
-	@GO="$(GO)" e2e/otelcol/build.sh
+	@GO="$(GO)" e2e/otelcol/build.sh >/dev/null
 
 .PHONY: compare
 compare: engine ## measure ours against it; ARGS="-only logs", ARGS="-disk -rows 1000000", ARGS=-h

@@ -23,9 +23,7 @@ func (t *Table) settings(o Options) []setting {
 		all = append(all, setting{"non_replicated_deduplication_window", "10000"},
 			setting{"fsync_after_insert", "1"}, setting{"fsync_part_directory", "1"}, setting{"min_rows_to_fsync_after_merge", "1"})
 	}
-	for _, s := range t.extra {
-		all = append(all, s)
-	}
+	all = append(all, t.extra...)
 	if t.moves(o) {
 		all = append(all, setting{"storage_policy", quote(o.StoragePolicy)})
 	}
