@@ -144,12 +144,16 @@ func (p *planner) table(t *Table) {
 		p.front(t)
 		return
 	}
-	if !have.mergeTree() {
-		if have.Engine == "Distributed" {
-			p.fatal(name, "it is a Distributed table: set schema.cluster, so that rows go into the tables behind it")
-		} else {
-			p.fatal(name, "it is of engine %s, which rows cannot be kept in: rename it away", have.Engine)
-		}
+	switch family := have.family(); {
+	case family == "MergeTree" || family == t.engine:
+	case family == "Distributed":
+		p.fatal(name, "it is a Distributed table: set schema.cluster, so that rows go into the tables behind it")
+		return
+	case strings.HasSuffix(family, "MergeTree"):
+		p.fatal(name, "it is of engine %s, which makes one row of several that are not the same: rename it away", have.Engine)
+		return
+	default:
+		p.fatal(name, "it is of engine %s, which rows cannot be kept in: rename it away", have.Engine)
 		return
 	}
 	p.columns(t, name, have)
@@ -170,6 +174,17 @@ func (p *planner) front(t *Table) {
 		p.step(t.name, "the table in front of the cluster does not exist", t.frontDDL(p.o))
 	case have.Engine != "Distributed":
 		p.note(t.name, "it is of engine %s, not Distributed: queries see one node's rows; rename it away and apply again", have.Engine)
+	default:
+		var add []string
+		for _, c := range t.columns {
+			if _, ok := have.column(c.name); !ok {
+				c.codec = "" // it stores nothing
+				add = append(add, "ADD COLUMN IF NOT EXISTS "+Ident(c.name)+" "+c.definition())
+			}
+		}
+		if len(add) > 0 {
+			p.alter(t.name, "columns that the tables behind it have", strings.Join(add, ",\n    "), "")
+		}
 	}
 }
 
@@ -189,6 +204,8 @@ func (p *planner) columns(t *Table, name string, have Existing) {
 			missing(c)
 		case c.inserted() && (got.Kind == "ALIAS" || got.Kind == "MATERIALIZED"):
 			p.fatal(name, "column %s is %s %s, so it cannot be inserted: drop it, and apply again", c.name, got.Kind, got.Expression)
+		case strings.Contains(c.value, fenceColumn) && !strings.Contains(got.Expression, fenceColumn):
+			p.note(name, "column %s is %s %s, and not what refuses a block that comes too late: kept; drop it, and apply again, for a fence", c.name, got.Kind, got.Expression)
 		case squeeze(got.Type) != squeeze(c.typ):
 			p.note(name, "column %s is %s, where ours is %s: kept, the server converts", c.name, got.Type, c.typ)
 		}
@@ -221,7 +238,12 @@ func (p *planner) alter(name, why, what, settings string) *Step {
 // settings brings those of an existing table to ours; windows are only made larger.
 func (p *planner) settings(t *Table, name string, have Existing) {
 	var change []string
-	for _, want := range t.settings(p.o) {
+	o := p.o
+	if have.replicated() && o.Cluster == "" {
+		o.Cluster = "of somebody" // whose settings are those of replicated tables
+		p.note(name, "it is of engine %s: set schema.cluster, so that INSERTs wait for a second replica", have.Engine)
+	}
+	for _, want := range t.settings(o) {
 		got := have.setting(want.name)
 		switch {
 		case got == want.value:
@@ -253,6 +275,10 @@ func (p *planner) ttl(t *Table, name string, have Existing) {
 	want := t.ttl(p.o)
 	clause := have.clause("TTL")
 	got, ok := parseTTL(clause)
+	for _, r := range got {
+		// The time of the row, spelled as we or the exporter do: an age of anything else is somebody's.
+		ok = ok && slices.Contains([]string{t.expires, t.TimeColumn(), "toDateTime(" + t.TimeColumn() + ")"}, r.from)
+	}
 	if !ok {
 		p.note(name, "its TTL was written by hand and is left alone: %s", clause)
 		return

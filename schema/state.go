@@ -58,8 +58,12 @@ func (e Existing) column(name string) (ExistingColumn, bool) {
 	return e.Columns[i], true
 }
 
-// mergeTree reports whether the table holds rows the way ours do.
-func (e Existing) mergeTree() bool { return strings.HasSuffix(e.Engine, "MergeTree") }
+// family is the engine without what says where its copies are.
+func (e Existing) family() string {
+	return strings.TrimPrefix(strings.TrimPrefix(e.Engine, "Replicated"), "Shared")
+}
+
+func (e Existing) replicated() bool { return strings.HasPrefix(e.Engine, "Replicated") }
 
 // clause returns what follows a keyword of SHOW CREATE TABLE, up to the next one.
 func (e Existing) clause(keyword string) string {
@@ -87,12 +91,14 @@ func (e Existing) setting(name string) string {
 	return ""
 }
 
-// Durable says whether the server's OK to an INSERT survives a power cut of the machine
-// it came from, and why.
-func (e Existing) Durable() (yes bool, why string) {
+// Durable says whether the server's OK to an INSERT of ours survives a power cut of the
+// machine it came from, and why.
+func (e Existing) Durable(o Options) (yes bool, why string) {
 	switch {
-	case strings.HasPrefix(e.Engine, "Replicated"):
+	case e.replicated() && o.Cluster != "":
 		return true, "by its replicas: INSERTs are sent with insert_quorum = auto"
+	case e.replicated():
+		return false, "it is replicated, but INSERTs do not wait for a second replica: set schema.cluster"
 	case strings.HasPrefix(e.Engine, "Shared"):
 		return true, "by the shared storage"
 	case e.setting("fsync_after_insert") == "1" && e.setting("fsync_part_directory") == "1":

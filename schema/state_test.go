@@ -2,6 +2,7 @@ package schema
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -64,6 +65,40 @@ func TestIntervalsAreInWholeUnits(t *testing.T) {
 	for d, want := range map[time.Duration]string{30 * day: "INTERVAL 30 DAY", 14 * day: "INTERVAL 14 DAY", 36 * time.Hour: "INTERVAL 36 HOUR", 90 * time.Minute: "INTERVAL 90 MINUTE", 61 * time.Second: "INTERVAL 61 SECOND"} {
 		if got := interval(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
+// A column that a new version brings is added behind the front of a cluster and to the front.
+func TestTheFrontOfAClusterGetsNewColumns(t *testing.T) {
+	o := DefaultOptions()
+	o.Cluster = "prod"
+	have := State{Version: MinVersion, Database: "Atomic", Clusters: []string{"prod"}, Macros: map[string]string{"shard": "1", "replica": "a"},
+		Tables: map[string]Existing{"otel_logs": {Engine: "Distributed", Columns: []ExistingColumn{{Name: "Timestamp", Type: typeNanos}}}}}
+	plan, err := NewPlan(have, o)
+	if err != nil || plan.Blocked() != nil {
+		t.Fatal(err, plan.Blocked())
+	}
+	for _, s := range plan.Steps {
+		if s.Table == "otel_logs" && strings.HasPrefix(s.SQL, "ALTER TABLE otel.otel_logs ON CLUSTER prod\n    ADD COLUMN IF NOT EXISTS") && strings.Contains(s.SQL, "Body String") && !strings.Contains(s.SQL, "CODEC") {
+			return
+		}
+	}
+	t.Errorf("no step adds them: %+v", plan.Steps)
+}
+
+// A replicated table that no cluster is configured for has the settings of a replicated table, and is
+// not said to be durable.
+func TestAReplicatedTableWithoutACluster(t *testing.T) {
+	e := Existing{Engine: "ReplicatedMergeTree", EngineFull: "ReplicatedMergeTree ORDER BY x SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"}
+	if yes, why := e.Durable(DefaultOptions()); yes || !strings.Contains(why, "schema.cluster") {
+		t.Errorf("durable: %v, %s", yes, why)
+	}
+	p := planner{o: DefaultOptions()}
+	p.settings(logs, "otel_logs", e)
+	for _, s := range p.Steps {
+		if strings.Contains(s.SQL, "fsync") || strings.Contains(s.SQL, "non_replicated") {
+			t.Error(s.SQL)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func NewStatus(have State, o Options) Status {
 		if row.Window = e.setting(window); row.Window == "" {
 			row.Window = "server default"
 		}
-		if yes, why := e.Durable(); !yes {
+		if yes, why := e.Durable(o); !yes {
 			row.Durable = "no"
 			s.NotDurable = append(s.NotDurable, name+": "+why)
 		}

@@ -140,10 +140,10 @@ func look(err error) code {
 	c := codes[ex.Code]
 	switch {
 	case strings.Contains(ex.Message, "while pushing to view"):
-		return code{ex.Name, config, hintView} // the rows themselves were fine
+		return code{ex.Name, ambiguous, hintView} // the rows themselves were fine, and may be in
 	case ex.Code == 395 && strings.Contains(ex.Message, "fenced"):
 		c.class = fenced
-	case ex.Code == 252 && strings.Contains(ex.Message, "partitions"):
+	case ex.Code == 252 && strings.Contains(ex.Message, "partitions for single INSERT block"):
 		c.class, c.hint = poison, "" // too many partitions for one block, not too many parts
 	}
 	return c

@@ -47,6 +47,7 @@ func (w *Writer) fly(ctx context.Context, signal forward.Signal, c *caller) erro
 	if c.deadline, ok = ctx.Deadline(); !ok {
 		c.deadline = time.Now().Add(defaultDeadline)
 	}
+	c.deadline = earlier(c.deadline, time.Now().Add(maxDeadline))
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()

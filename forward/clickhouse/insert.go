@@ -124,7 +124,8 @@ func (w *Writer) store(ctx context.Context, b *block, s span, fence time.Time) {
 		return
 	}
 	kind := classify(err)
-	if !b.table().Identified() || kind != poison && kind != heavy || len(b.bad) > maxBad || kind == heavy && s.len() == 1 {
+	_, unsure := errors.AsType[*unsureError](err)
+	if !b.table().Identified() || unsure || kind != poison && kind != heavy || len(b.bad) > maxBad || kind == heavy && s.len() == 1 {
 		b.fail(s, err)
 		return
 	}
@@ -136,6 +137,13 @@ func (w *Writer) store(ctx context.Context, b *block, s span, fence time.Time) {
 	w.store(ctx, b, span{s.from, middle}, fence)
 	w.store(ctx, b, span{middle, s.to}, fence)
 }
+
+// An unsureError follows a try that may have been stored. The block must not be cut then: its parts
+// would have tokens of their own, and the server could not know them again.
+type unsureError struct{ err error }
+
+func (e *unsureError) Error() string { return e.err.Error() }
+func (e *unsureError) Unwrap() error { return e.err }
 
 var buffers = sync.Pool{New: func() any { return new(proto.Buffer) }}
 
@@ -156,6 +164,7 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) 
 	t := w.targets[b.table()]
 	token := newToken()
 	back := forward.NewBackoff(w.cfg.Retry)
+	heavies, unsure := 0, false
 	for try := 1; ; try++ {
 		leave, err := t.enter(ctx)
 		if err != nil {
@@ -174,15 +183,19 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) 
 		}
 		known := look(err)
 		w.log.Warn("INSERT failed", "table", b.table().Name(), "rows", s.len(), "try", try, "class", known.class.String(), "hint", known.hint, "err", err)
+		unsure = unsure || known.class == ambiguous
+		if unsure {
+			err = &unsureError{err}
+		}
 		wait := back.After(err)
 		switch known.class {
 		case poison, fenced:
 			return err
 		case config:
-			w.misconfigured(err)
+			w.misconfigured()
 			return t.hold(err)
 		case heavy:
-			if try == heavyTries {
+			if heavies++; heavies == heavyTries && !unsure {
 				return err
 			}
 		case crowded:

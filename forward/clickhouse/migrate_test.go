@@ -339,3 +339,23 @@ func TestTablesOfClickStackAreAdopted(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// What a table is by somebody's hand, and must not be for our rows, is said.
+func TestTablesThatWouldHarmRowsAreRefusedOrNoted(t *testing.T) {
+	e := enginetest.Shared(t)
+	mustMigrate(t, e, false, nil)
+	e.SQL("ALTER TABLE otel_logs MODIFY TTL InsertedAt + INTERVAL 5 DAY")
+	e.SQL("ALTER TABLE otel_traces DROP COLUMN InsertedAt")
+	e.SQL("ALTER TABLE otel_traces ADD COLUMN InsertedAt DateTime DEFAULT now()")
+	_, m := mustMigrate(t, e, true, nil)
+	for table, text := range map[string]string{"otel_logs": "written by hand", "otel_traces": "not what refuses a block that comes too late"} {
+		if !slices.ContainsFunc(m.Notes, func(n schema.Note) bool { return n.Table == table && strings.Contains(n.Text, text) }) {
+			t.Errorf("%s: no note on %s in %v", table, text, m.Notes)
+		}
+	}
+	e.SQL("DROP TABLE otel_logs")
+	e.SQL("CREATE TABLE otel_logs (Timestamp DateTime64(9), Body String) ENGINE = ReplacingMergeTree ORDER BY Timestamp")
+	if _, _, err := migrated(t, e, false, nil); err == nil || !strings.Contains(err.Error(), "one row of several") {
+		t.Errorf("ReplacingMergeTree: %v", err)
+	}
+}

@@ -32,8 +32,13 @@ const (
 	// share is what part of the limiter's soft limit the rows of one signal may take while they
 	// wait: a table that takes nothing must not keep the others' rows out.
 	share = 2
-	// defaultDeadline is that of a caller who brings none.
+	// defaultDeadline is that of a caller who brings none, and maxDeadline the most that one is
+	// believed: a fence is made of the latest of a merge.
 	defaultDeadline = 60 * time.Second
+	maxDeadline     = 5 * time.Minute
+	// growth is how many times its own length, but at least a MiB, a batch's rows may take.
+	growth    = 64
+	growthMin = 1 << 20
 )
 
 // A Writer is a Sink into ClickHouse.
@@ -90,7 +95,7 @@ func (w *Writer) Ready() { close(w.ready) }
 // is gone: whoever made the tables may want to look again.
 func (w *Writer) Misconfigured() <-chan struct{} { return w.amiss }
 
-func (w *Writer) misconfigured(error) {
+func (w *Writer) misconfigured() {
 	select {
 	case w.amiss <- struct{}{}:
 	default:
@@ -247,6 +252,9 @@ func (w *Writer) decode(set *schema.Set, b forward.Batch) (total schema.Count, a
 		total.Rows += n.Rows
 		total.Unstorable += n.Unstorable
 		total.UnknownKinds += n.UnknownKinds
+		if set.Bytes() > growth*max(len(b.Body), growthMin) { // a Set bounds this for one record only
+			return total, false, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: schema.ErrTooLarge}
+		}
 	}
 	if total.Items != b.Items {
 		return total, false, refusedBytes(fmt.Errorf("%d items, of which %d can be told apart", b.Items, total.Items))

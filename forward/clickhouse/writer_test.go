@@ -16,6 +16,7 @@ import (
 	logspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
+	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/spillway-io/spillway/forward"
@@ -417,6 +418,75 @@ func TestABlockThatIsTooHeavyIsHalved(t *testing.T) {
 	})
 }
 
+// A block that may have been stored is never cut: its halves would have other tokens.
+func TestABlockThatMayBeStoredIsNotCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answers: func(n int, _ []byte) error {
+			switch n {
+			case 0:
+				return errors.New("connection reset")
+			case 1, 2, 3:
+				return &driver.Exception{Code: 241, Message: "Memory limit exceeded"}
+			}
+			return nil
+		}}
+		w := newTestWriter(s)
+		settle(w)
+		for _, c := range puts(t.Context(), w, logBatch(10, "x", true), logBatch(10, "x", true)) {
+			if err := <-c; err != nil {
+				t.Error(err)
+			}
+		}
+		for _, try := range s.tries {
+			if try.token != s.tries[0].token {
+				t.Error("sent under another token")
+			}
+		}
+		w.Close()
+	})
+}
+
+// Nobody's deadline is so late that the fence of a merge is beyond what the server can hold.
+func TestAFarDeadlineHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTestWriter(&server{})
+		settle(w)
+		far, cancel := context.WithTimeout(t.Context(), 110*365*24*time.Hour)
+		defer cancel()
+		for _, c := range append(puts(far, w, logBatch(1, "far", true)), puts(t.Context(), w, logBatch(1, "usual", true))...) {
+			if err := <-c; err != nil {
+				t.Error(err)
+			}
+		}
+		w.Close()
+	})
+}
+
+// Many records in one batch do not add up to what one of them may not take.
+func TestRecordsDoNotMultiplyTheirGrowth(t *testing.T) {
+	l := &logs.ResourceLogs{Resource: &resource.Resource{Attributes: []*common.KeyValue{{Key: "k", Value: str(strings.Repeat("x", 24<<10))}}},
+		ScopeLogs: []*logs.ScopeLogs{{}}}
+	const items = 2000
+	for range items {
+		l.ScopeLogs[0].LogRecords = append(l.ScopeLogs[0].LogRecords, &logs.LogRecord{})
+	}
+	record, err := proto.Marshal(&logspb.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{l}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := forward.Batch{Signal: forward.Logs}
+	for seq := range 8 {
+		b.Body = forward.Marker{Stream: [16]byte{1}, Seq: uint64(seq), Length: uint32(len(record)), Items: items}.Append(b.Body)
+		b.Body = append(b.Body, record...)
+		b.Items += items
+	}
+	set := schema.NewSet()
+	_, _, err = newTestWriter(&server{}).decode(set, b)
+	if refused := forward.Refused(err); refused == nil || refused.Reason != forward.ReasonTooLarge || set.Bytes() > 2*growth*growthMin {
+		t.Errorf("%d KiB became %d MiB: %v", len(b.Body)>>10, set.Bytes()>>20, err)
+	}
+}
+
 func TestErrorsAreClassified(t *testing.T) {
 	f := func(want class, code int32, message string) {
 		t.Helper()
@@ -428,8 +498,9 @@ func TestErrorsAreClassified(t *testing.T) {
 	f(crowded, 252, "Too many parts (3000)")
 	f(poison, 252, "Too many partitions for single INSERT block (more than 100)")
 	f(fenced, 395, "fenced: while executing function throwIf")
-	f(config, 395, "something else while pushing to view otel.v")
-	f(config, 469, "violated constraint: while pushing to view otel.v")
+	f(ambiguous, 395, "something else while pushing to view otel.v")
+	f(ambiguous, 469, "violated constraint: while pushing to view otel.v")
+	f(crowded, 252, "Too many parts (100001) in all partitions in total in table 'otel.otel_logs'")
 	f(poison, 469, "violated constraint")
 	f(config, 60, "no such table")
 	f(transient, 999, "keeper")
