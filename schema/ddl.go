@@ -38,7 +38,7 @@ func (t *Table) engineOf(o Options) string {
 	case o.ReplicatedDatabase:
 		return "Replicated" + t.engine // which names its path itself
 	case o.Cluster != "":
-		return "Replicated" + t.engine + "('/clickhouse/tables/{uuid}/{shard}', '{replica}')"
+		return "Replicated" + t.engine + "('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')" // no {uuid}: a node that joins later would have another
 	default:
 		return t.engine
 	}

@@ -29,6 +29,8 @@ type Step struct {
 	// Destructive steps remove rows earlier than the database would by itself. They are
 	// taken only by whoever asks for them.
 	Destructive bool
+	// Vital steps are those without which rows cannot be written.
+	Vital bool
 }
 
 // A Note is something that is not as it should be and that no statement of ours mends, or
@@ -100,7 +102,8 @@ type planner struct {
 }
 
 func (p *planner) step(table, why, sql string) {
-	p.Steps = append(p.Steps, Step{Table: table, Why: why, SQL: sql})
+	vital := strings.HasPrefix(sql, "CREATE ") || strings.Contains(sql, "ADD COLUMN")
+	p.Steps = append(p.Steps, Step{Table: table, Why: why, SQL: sql, Vital: vital})
 }
 
 func (p *planner) note(table, format string, args ...any) {
@@ -117,7 +120,8 @@ func (p *planner) server() {
 		p.note("", "this is ClickHouse Cloud: set schema.managed: true")
 	}
 	if p.o.Cluster != "" {
-		if !slices.Contains(p.have.Clusters, p.o.Cluster) {
+		// The cluster of a Replicated database comes with the database.
+		if !slices.Contains(p.have.Clusters, p.o.Cluster) && !(p.o.ReplicatedDatabase && p.have.Database == "") {
 			p.fatal("", "cluster %s is not in the server's remote_servers, which has %v: define it (deploy/clickhouse/cluster.xml is an example), or correct schema.cluster", p.o.Cluster, p.have.Clusters)
 		}
 		for _, m := range []string{"shard", "replica"} {
@@ -243,6 +247,10 @@ func (p *planner) settings(t *Table, name string, have Existing) {
 		o.Cluster = "of somebody" // whose settings are those of replicated tables
 		p.note(name, "it is of engine %s: set schema.cluster, so that INSERTs wait for a second replica", have.Engine)
 	}
+	if !have.replicated() && o.Cluster != "" {
+		o.Cluster = ""
+		p.note(name, "it is of engine %s, which has no copies on other nodes: rename it away, and apply again", have.Engine)
+	}
 	for _, want := range t.settings(o) {
 		got := have.setting(want.name)
 		switch {
@@ -277,7 +285,7 @@ func (p *planner) ttl(t *Table, name string, have Existing) {
 	got, ok := parseTTL(clause)
 	for _, r := range got {
 		// The time of the row, spelled as we or the exporter do: an age of anything else is somebody's.
-		ok = ok && slices.Contains([]string{t.expires, t.TimeColumn(), "toDateTime(" + t.TimeColumn() + ")"}, r.from)
+		ok = ok && slices.Contains([]string{t.expires, t.TimeColumn(), "toDateTime(" + t.TimeColumn() + ")", "TimestampTime"}, r.from)
 	}
 	if !ok {
 		p.note(name, "its TTL was written by hand and is left alone: %s", clause)

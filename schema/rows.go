@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"time"
@@ -78,6 +79,27 @@ func (r *Rows) SameRecord(i, j int) bool {
 		return true
 	}
 	return r.seq.values[i] == r.seq.values[j] && r.stream.keys[i] == r.stream.keys[j] && len(r.stream.dict.value(r.stream.keys[i])) > 0
+}
+
+// Identify writes which rows of which log records the rows [from, to) are. Not ok: some have no
+// identity, and the same rows may come again and mean others.
+func (r *Rows) Identify(w io.Writer, from, to int) (ok bool) {
+	for from < to {
+		if r.seq == nil || !r.SameRecord(from, from) {
+			return false
+		}
+		first, end := from, from+1
+		for first > 0 && r.SameRecord(first-1, from) {
+			first--
+		}
+		for end < to && r.SameRecord(from, end) {
+			end++
+		}
+		// To a hash, which takes everything.
+		fmt.Fprintf(w, "%s %d %d %d\n", r.stream.dict.value(r.stream.keys[from]), r.seq.values[from], from-first, end-first)
+		from = end
+	}
+	return true
 }
 
 // Len is the number of rows.

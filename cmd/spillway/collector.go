@@ -136,6 +136,9 @@ func (t *tier) setUp(ctx context.Context, tables bool) error {
 		for _, s := range m.Left {
 			t.log.Warn("schema not changed, because rows would be removed: run spillway schema apply --allow-destructive", "table", s.Table, "why", s.Why)
 		}
+		for _, err := range m.Failed {
+			t.log.Warn("schema not changed", "err", err)
+		}
 		for _, n := range m.Notes {
 			t.log.Info("schema differs from ours", "table", n.Table, "note", n.Text)
 		}

@@ -112,7 +112,7 @@ func (s *schemaCommand) apply(ctx context.Context, conn *clickhouse.Conn) error 
 	for _, step := range m.Done {
 		fmt.Fprintf(s.p.stdout, "done: %s\n", strings.TrimPrefix(step.Table+": "+step.Why, ": "))
 	}
-	if err != nil {
+	if err = errors.Join(err, errors.Join(m.Failed...)); err != nil {
 		return err
 	}
 	for _, step := range m.Left {

@@ -1,6 +1,9 @@
 package clickhouse
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -59,6 +62,21 @@ func (b *block) rows(s span) (all []*schema.Rows) {
 		}
 	}
 	return all
+}
+
+// token is what the server knows the INSERT of a span by. Rows are a function of their records, so
+// records and rows name the block, whenever and by whomever it is sent; rows without identity are
+// new each time they come.
+func (b *block) token(s span) string {
+	h := sha256.New()
+	rows := b.loads[0].rows
+	fmt.Fprintf(h, "%s %s %d\n", rows.Table().Name(), rows.PartitionDate(), schema.CurrentVersion)
+	for _, l := range b.loads {
+		if part := s.and(l.at); part.len() > 0 && !l.rows.Identify(h, part.from-l.at.from, part.to-l.at.from) {
+			return rand.Text()
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // merge puts the callers' rows into blocks.

@@ -52,8 +52,8 @@ const (
 	hintS3     = "the object storage of the cold volume does not answer: hot data goes on; see docs/clickhouse.md, S3"
 )
 
-// codes holds what is known. A code that is not here is transient: wrongly trying again costs
-// time, wrongly giving up costs data.
+// codes holds what is known. A code that is not here is ambiguous: wrongly trying again costs
+// time, wrongly giving up costs data, and wrongly taking a block for lost stores it twice.
 var codes = map[int32]code{
 	3:   {"UNEXPECTED_END_OF_FILE", ambiguous, ""},
 	32:  {"ATTEMPT_TO_READ_AFTER_EOF", ambiguous, ""},
@@ -86,7 +86,7 @@ var codes = map[int32]code{
 	574: {"DISTRIBUTED_TOO_MANY_PENDING_BYTES", transient, ""},
 	733: {"TABLE_IS_BEING_RESTARTED", transient, ""},
 	745: {"SERVER_OVERLOADED", transient, ""},
-	999: {"KEEPER_EXCEPTION", transient, hintKeeper},
+	999: {"KEEPER_EXCEPTION", ambiguous, hintKeeper},
 
 	252: {"TOO_MANY_PARTS", crowded, hintParts}, // or poison, by its message: see classify
 
@@ -128,6 +128,8 @@ var codes = map[int32]code{
 	691: {"UNKNOWN_ELEMENT_OF_ENUM", poison, ""},
 }
 
+const hintType = "a column of the table has another type than ours: spillway schema plan names it"
+
 const hintView = "a materialized view that somebody attached to the table fails: mend or detach it"
 
 // look returns what is known about an error. An error that is not ClickHouse's came from the
@@ -137,8 +139,12 @@ func look(err error) code {
 	if !ok {
 		return code{class: ambiguous}
 	}
-	c := codes[ex.Code]
+	c, known := codes[ex.Code]
 	switch {
+	case !known:
+		return code{ex.Name, ambiguous, ""}
+	case strings.Contains(ex.Message, "while converting column"):
+		return code{ex.Name, config, hintType} // ours have the types of our tables
 	case strings.Contains(ex.Message, "while pushing to view"):
 		return code{ex.Name, ambiguous, hintView} // the rows themselves were fine, and may be in
 	case ex.Code == 395 && strings.Contains(ex.Message, "fenced"):

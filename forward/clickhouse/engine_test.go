@@ -125,6 +125,26 @@ func TestAStormOfBadRowsIsHeld(t *testing.T) {
 	}
 }
 
+// What is fine among them is stored while the culprits are looked for, and known again when the same
+// batch comes once more.
+func TestAStormStoresNothingTwice(t *testing.T) {
+	r := newRig(t)
+	r.e.SQL("ALTER TABLE otel_logs ADD CONSTRAINT good CHECK NOT startsWith(Body, 'bad')")
+	var bad []int
+	for i := range maxBad + 4 {
+		bad = append(bad, 90+i)
+	}
+	batch := records(1, []int{50, 50, 50}, bad...)
+	for range 3 {
+		if err := r.Put(within(t, time.Minute), batch); !errors.Is(err, errStorm) {
+			t.Fatal(err)
+		}
+	}
+	if got := r.e.SQL("SELECT count() - uniqExact(Body), count() > 80 FROM otel_logs"); got != "0\t1" {
+		t.Errorf("%q: rows that are there twice, and whether most are there", got)
+	}
+}
+
 // A fault that somebody has to mend holds what it concerns, says what to do, and is over when it is
 // mended. Other tables do not notice.
 func TestAMissingTableHoldsItsRowsOnly(t *testing.T) {

@@ -43,11 +43,10 @@ func (f *flight) poke() {
 // caller's set any more.
 func (w *Writer) fly(ctx context.Context, signal forward.Signal, c *caller) error {
 	c.ctx = ctx
-	var ok bool
-	if c.deadline, ok = ctx.Deadline(); !ok {
-		c.deadline = time.Now().Add(defaultDeadline)
+	c.deadline = time.Now().Add(defaultDeadline)
+	if d, ok := ctx.Deadline(); ok {
+		c.deadline = earlier(c.deadline, d)
 	}
-	c.deadline = earlier(c.deadline, time.Now().Add(maxDeadline))
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()

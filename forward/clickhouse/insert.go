@@ -2,8 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -68,6 +66,9 @@ func heldFor(err error) time.Duration {
 func (t *target) hold(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if left := time.Until(t.heldUntil); left > 0 {
+		return &heldError{left, err} // several that fail together are one failure
+	}
 	after := t.back.After(err)
 	t.heldUntil, t.held = time.Now().Add(after), err
 	return &heldError{after, err}
@@ -145,6 +146,9 @@ type unsureError struct{ err error }
 func (e *unsureError) Error() string { return e.err.Error() }
 func (e *unsureError) Unwrap() error { return e.err }
 
+// maxPooled is the largest buffer that is kept for the next block, in bytes.
+const maxPooled = 16 << 20
+
 var buffers = sync.Pool{New: func() any { return new(proto.Buffer) }}
 
 // insert tries until a span of b is committed, cannot be, or nobody waits any more. Every try
@@ -153,7 +157,11 @@ var buffers = sync.Pool{New: func() any { return new(proto.Buffer) }}
 // encoded is an error here, and never an empty INSERT that succeeds.
 func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) error {
 	buf := buffers.Get().(*proto.Buffer)
-	defer buffers.Put(buf)
+	defer func() {
+		if cap(buf.Buf) <= maxPooled {
+			buffers.Put(buf)
+		}
+	}()
 	buf.Reset()
 	if err := schema.Encode(buf, fence, b.rows(s)...); err != nil {
 		return fmt.Errorf("encode: %w", err)
@@ -162,7 +170,7 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) 
 	defer w.limiter.Give(int64(len(buf.Buf)))
 
 	t := w.targets[b.table()]
-	token := newToken()
+	token := b.token(s)
 	back := forward.NewBackoff(w.cfg.Retry)
 	heavies, unsure := 0, false
 	for try := 1; ; try++ {
@@ -213,10 +221,4 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) 
 			return errors.Join(err, context.Cause(ctx))
 		}
 	}
-}
-
-func newToken() string {
-	var b [16]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
 }

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -24,9 +25,10 @@ const (
 
 // Migrated is what Migrate did and did not do.
 type Migrated struct {
-	Done  []schema.Step
-	Left  []schema.Step // destructive, and not allowed
-	Notes []schema.Note
+	Done   []schema.Step
+	Left   []schema.Step // destructive, and not allowed
+	Failed []error       // of steps that rows can be written without
+	Notes  []schema.Note
 }
 
 // Migrate brings the tables to what they should be: it makes what is missing, adopts what others
@@ -62,7 +64,12 @@ func (c *Conn) Migrate(ctx context.Context, destructive bool) (Migrated, error) 
 	for _, s := range m.todo(plan) {
 		if err := conn.Exec(ctx, s.SQL); err != nil {
 			first, _, _ := strings.Cut(s.SQL, "\n")
-			return m.result(plan), fmt.Errorf("%s: %w", first, err)
+			err = fmt.Errorf("%s: %s: %w", s.Why, first, err)
+			if s.Vital {
+				return m.result(plan), err
+			}
+			m.failed = append(m.failed, err)
+			continue
 		}
 		m.done = append(m.done, s)
 	}
@@ -86,6 +93,7 @@ type migrator struct {
 	o           schema.Options
 	destructive bool
 	done        []schema.Step
+	failed      []error
 }
 
 func (m *migrator) plan(ctx context.Context) (schema.Plan, error) {
@@ -108,7 +116,7 @@ func (m *migrator) todo(p schema.Plan) (steps []schema.Step) {
 }
 
 func (m *migrator) result(p schema.Plan) Migrated {
-	r := Migrated{Done: m.done, Notes: p.Notes}
+	r := Migrated{Done: m.done, Failed: m.failed, Notes: p.Notes}
 	for _, s := range p.Steps {
 		if s.Destructive && !m.destructive {
 			r.Left = append(r.Left, s)
@@ -125,28 +133,36 @@ func (m *migrator) name(table string) string {
 // the server lets one of several make it.
 func (m *migrator) lock(ctx context.Context) (release func(), err error) {
 	host, _ := os.Hostname()
-	holder := fmt.Sprintf("%s, process %d", host, os.Getpid())
-	create := fmt.Sprintf("CREATE TABLE %s%s (x UInt8) ENGINE = Memory COMMENT '%s'", m.name(lockTable), m.o.OnCluster(), strings.ReplaceAll(holder, "'", ""))
+	holder := strings.ReplaceAll(fmt.Sprintf("%s, process %d, %s", host, os.Getpid(), rand.Text()), "'", "")
+	create := fmt.Sprintf("CREATE TABLE %s%s (x UInt8) ENGINE = Memory COMMENT '%s'", m.name(lockTable), m.o.OnCluster(), holder)
+	drop := func(ctx context.Context, whose string) error {
+		if now, _, err := m.holder(ctx); err != nil || now != whose {
+			return err // somebody else's by now
+		}
+		return m.conn.Exec(ctx, "DROP TABLE IF EXISTS "+m.name(lockTable)+m.o.OnCluster()+" SYNC")
+	}
+	comment := "somebody"
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
 	for {
 		err := m.conn.Exec(ctx, create)
-		if err == nil {
+		if ex, ok := errors.AsType[*driver.Exception](err); err != nil && (!ok || ex.Code != tableExists) && ctx.Err() == nil {
+			return nil, fmt.Errorf("lock %s: %w", m.name(lockTable), err)
+		}
+		now, age, err2 := m.holder(ctx)
+		if err2 == nil {
+			comment = now
+		}
+		if err == nil || now == holder { // or made, and the answer was lost
 			return func() {
 				// Whoever waited for the statements to end does not decide whether they are over.
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 				defer cancel()
-				_ = m.conn.Exec(ctx, "DROP TABLE IF EXISTS "+m.name(lockTable)+m.o.OnCluster()+" SYNC")
+				_ = drop(ctx, holder)
 			}, nil
 		}
-		if ex, ok := errors.AsType[*driver.Exception](err); !ok || ex.Code != tableExists {
-			return nil, fmt.Errorf("lock %s: %w", m.name(lockTable), err)
-		}
-		var comment string
-		var age uint64
-		err = m.conn.QueryRow(ctx, "SELECT comment, toUInt64(greatest(0, dateDiff('second', metadata_modification_time, now()))) FROM system.tables WHERE database = ? AND name = ?", m.o.Database, lockTable).Scan(&comment, &age)
-		if err == nil && time.Duration(age)*time.Second > lockLease {
-			if err := m.conn.Exec(ctx, "DROP TABLE IF EXISTS "+m.name(lockTable)+m.o.OnCluster()+" SYNC"); err != nil {
+		if err2 == nil && age > lockLease {
+			if err := drop(ctx, now); err != nil {
 				return nil, fmt.Errorf("lock of %s, who seems to have died: %w", comment, err)
 			}
 			continue
@@ -157,6 +173,14 @@ func (m *migrator) lock(ctx context.Context) (release func(), err error) {
 			return nil, fmt.Errorf("the tables are being changed by %s: %w; if it is gone, DROP TABLE %s", comment, context.Cause(ctx), m.name(lockTable))
 		}
 	}
+}
+
+// holder says who has the lock, by its comment, and for how long; nobody is an error.
+func (m *migrator) holder(ctx context.Context) (who string, age time.Duration, err error) {
+	var seconds uint64
+	err = m.conn.QueryRow(ctx, "SELECT comment, toUInt64(greatest(0, dateDiff('second', metadata_modification_time, now()))) FROM system.tables WHERE database = ? AND name = ?",
+		m.o.Database, lockTable).Scan(&who, &seconds)
+	return who, time.Duration(seconds) * time.Second, err
 }
 
 const tableExists = 57 // TABLE_ALREADY_EXISTS

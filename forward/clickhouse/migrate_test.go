@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -276,13 +277,13 @@ func TestTablesOfTheExporterAreAdopted(t *testing.T) {
 			if err := schema.Encode(&buf, time.Now().Add(time.Minute), rows); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.insert(t.Context(), rows.Table(), buf.Buf, newToken()); err != nil {
+			if err := c.insert(t.Context(), rows.Table(), buf.Buf, rand.Text()); err != nil {
 				t.Fatal(err)
 			}
 			if err := schema.Encode(&late, time.Now().Add(-time.Minute), rows); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.insert(t.Context(), rows.Table(), late.Buf, newToken()); classify(err) != fenced {
+			if err := c.insert(t.Context(), rows.Table(), late.Buf, rand.Text()); classify(err) != fenced {
 				t.Errorf("a late block: %v", err)
 			}
 		}
@@ -331,7 +332,7 @@ func TestTablesOfClickStackAreAdopted(t *testing.T) {
 		if err := schema.Encode(&buf, time.Now().Add(time.Minute), rows); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.insert(t.Context(), rows.Table(), buf.Buf, newToken()); err != nil {
+		if err := c.insert(t.Context(), rows.Table(), buf.Buf, rand.Text()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,6 +20,11 @@ func (c *Conn) admin() (driver.Conn, error) {
 	opts.Auth.Database = ""
 	opts.MaxOpenConns, opts.MaxIdleConns = 1, 1
 	opts.Settings = driver.Settings{"max_execution_time": 300}
+	if c.tables.Cluster != "" {
+		// A node that is down gets its statements later, and does not hold up the others'.
+		opts.Settings["distributed_ddl_task_timeout"] = 20
+		opts.Settings["distributed_ddl_output_mode"] = "null_status_on_timeout"
+	}
 	opts.ReadTimeout = 5 * time.Minute
 	conn, err := driver.Open(&opts)
 	if err != nil {

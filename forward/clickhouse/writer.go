@@ -32,10 +32,9 @@ const (
 	// share is what part of the limiter's soft limit the rows of one signal may take while they
 	// wait: a table that takes nothing must not keep the others' rows out.
 	share = 2
-	// defaultDeadline is that of a caller who brings none, and maxDeadline the most that one is
-	// believed: a fence is made of the latest of a merge.
+	// defaultDeadline is that of a caller who brings none, and the most that one is believed: all
+	// of a merge may wait for the latest, and a fence is made of it.
 	defaultDeadline = 60 * time.Second
-	maxDeadline     = 5 * time.Minute
 	// growth is how many times its own length, but at least a MiB, a batch's rows may take.
 	growth    = 64
 	growthMin = 1 << 20
@@ -150,7 +149,7 @@ func (w *Writer) Put(ctx context.Context, b forward.Batch) error {
 	set := w.sets.Get().(*schema.Set)
 	defer func() { set.Reset(); w.sets.Put(set) }()
 	count, anonymous, err := w.decode(set, b)
-	if err == nil {
+	if err == nil && fullest(set) > 0 {
 		err = w.wait(ctx, b.Signal, &caller{set: set, anonymous: anonymous, rows: fullest(set), items: count.Rows, done: make(chan error, 1)})
 	}
 	return w.account(signal, b.Items, count, err)
@@ -226,6 +225,8 @@ func (w *Writer) decode(set *schema.Set, b forward.Batch) (total schema.Count, a
 			w.pokeLocked()
 		}
 	}()
+	_, _, soft, _ := w.limiter.Usage()
+	limit := int(soft / share)
 	appendTo := map[forward.Signal]func([]byte, schema.Origin) (schema.Count, error){
 		forward.Logs: set.AppendLogs, forward.Traces: set.AppendTraces, forward.Metrics: set.AppendMetrics}[b.Signal]
 	for r, err := range forward.Records(b.Body) {
@@ -252,7 +253,7 @@ func (w *Writer) decode(set *schema.Set, b forward.Batch) (total schema.Count, a
 		total.Rows += n.Rows
 		total.Unstorable += n.Unstorable
 		total.UnknownKinds += n.UnknownKinds
-		if set.Bytes() > growth*max(len(b.Body), growthMin) { // a Set bounds this for one record only
+		if set.Bytes() > min(growth*max(len(b.Body), growthMin), limit) { // a Set bounds this for one record only
 			return total, false, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: schema.ErrTooLarge}
 		}
 	}

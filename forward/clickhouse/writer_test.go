@@ -503,8 +503,9 @@ func TestErrorsAreClassified(t *testing.T) {
 	f(crowded, 252, "Too many parts (100001) in all partitions in total in table 'otel.otel_logs'")
 	f(poison, 469, "violated constraint")
 	f(config, 60, "no such table")
-	f(transient, 999, "keeper")
-	f(transient, 31337, "never heard of")
+	f(ambiguous, 999, "keeper")
+	f(ambiguous, 31337, "never heard of")
+	f(config, 41, "Cannot parse datetime: while converting column `EventName` from type String to type DateTime")
 	if classify(errors.New("EOF")) != ambiguous {
 		t.Error("an error of the network is not ambiguous")
 	}

@@ -264,7 +264,7 @@ func (s *Server) accept(ctx context.Context, sig forward.Signal, body []byte) er
 		if err != nil {
 			return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
 		}
-		if items == 0 {
+		if items == 0 && sig != forward.Metrics { // metrics of a kind nobody knows have no items, and are not nothing
 			return nil
 		}
 		return s.next.Put(ctx, forward.Batch{Signal: sig, Items: items, Body: body})

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_traces_trace_id_ts_local ON CLUSTER `teleme
     Day     Date DEFAULT toDate(Start, 'UTC'),
     INDEX idx_trace_id TraceId TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY Day
 ORDER BY (TraceId, Day)
 TTL Day + INTERVAL 8 DAY DELETE
@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_traces_local ON CLUSTER `telemetry-prod`
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toDate(Timestamp, 'UTC')
 ORDER BY (ServiceName, toDateTime(Timestamp), TraceId)
 TTL toDateTime(Timestamp) + INTERVAL 7 DAY DELETE
@@ -111,7 +111,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_logs_local ON CLUSTER `telemetry-prod`
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toDate(Timestamp, 'UTC')
 PRIMARY KEY (toStartOfFiveMinutes(Timestamp), ServiceName)
 ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)
@@ -156,7 +156,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_metrics_gauge_local ON CLUSTER `telemetry-p
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(TimeUnix, 'UTC')
 PRIMARY KEY (MetricName, ServiceName, toStartOfHour(TimeUnix))
 ORDER BY (MetricName, ServiceName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
@@ -203,7 +203,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_metrics_sum_local ON CLUSTER `telemetry-pro
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(TimeUnix, 'UTC')
 PRIMARY KEY (MetricName, ServiceName, toStartOfHour(TimeUnix))
 ORDER BY (MetricName, ServiceName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
@@ -254,7 +254,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_metrics_histogram_local ON CLUSTER `telemet
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(TimeUnix, 'UTC')
 PRIMARY KEY (MetricName, ServiceName, toStartOfHour(TimeUnix))
 ORDER BY (MetricName, ServiceName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
@@ -309,7 +309,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_metrics_exponential_histogram_local ON CLUS
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(TimeUnix, 'UTC')
 PRIMARY KEY (MetricName, ServiceName, toStartOfHour(TimeUnix))
 ORDER BY (MetricName, ServiceName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
@@ -352,7 +352,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_metrics_summary_local ON CLUSTER `telemetry
     INDEX idx_ingest_seq IngestSeq TYPE minmax GRANULARITY 1,
     INDEX idx_ingest_stream IngestStream TYPE bloom_filter(0.001) GRANULARITY 1
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(TimeUnix, 'UTC')
 PRIMARY KEY (MetricName, ServiceName, toStartOfHour(TimeUnix))
 ORDER BY (MetricName, ServiceName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)
