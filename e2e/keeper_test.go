@@ -75,6 +75,7 @@ func (z *zookeeper) start() {
 			return false
 		}
 		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(2 * time.Second)) // one that is starting may accept, and never answer
 		fmt.Fprint(conn, "srvr")
 		answer, _ := io.ReadAll(conn) // an incomplete one does not say it
 		return strings.Contains(string(answer), "Mode: standalone")
