@@ -53,6 +53,11 @@ func TestReplayFromADetachedDisk(t *testing.T) {
 		t.Errorf("%d records are there more than once after the first replay", n)
 	}
 	rows, first := one(t, conn, "SELECT count() FROM otel_logs"), identities(t, conn)
+	const columns = "Timestamp, Body, LogAttributes, IngestStream, IngestSeq"
+	engine.SQL("INSERT INTO otel_logs (" + columns + ") SELECT " + columns + " FROM otel_logs WHERE (IngestStream, IngestSeq) = (SELECT IngestStream, IngestSeq FROM otel_logs LIMIT 1)")
+	if n := one(t, conn, repeats); n != 1 {
+		t.Errorf("the query of docs/wal.md names %d records as repeated, want the one that was copied", n)
+	}
 
 	shell(t, work, c, "spillway wal export disk --out log.spillway")
 	shell(t, work, c, "spillway wal replay log.spillway --to $COLLECTOR --insecure")
@@ -60,10 +65,17 @@ func TestReplayFromADetachedDisk(t *testing.T) {
 	if !maps.Equal(keys(first), keys(second)) {
 		t.Errorf("%d identities after the first replay, %d after the second", len(first), len(second))
 	}
-	if n := one(t, conn, repeats); n != uint64(len(first)) {
-		t.Errorf("the query of docs/wal.md names %d records as repeated, want %d", n, len(first))
+	// Whether a block is known again depends on how records were merged.
+	repeated := uint64(0)
+	for id, n := range second {
+		if n > first[id] {
+			repeated++
+		}
 	}
-	t.Logf("acknowledged %d, lost %d, rows %d, identities %d; rows after a second replay %d", l.ackedCount(), lost, rows, len(first), one(t, conn, "SELECT count() FROM otel_logs"))
+	if n := one(t, conn, repeats); n != repeated {
+		t.Errorf("the query of docs/wal.md names %d records as repeated, want %d", n, repeated)
+	}
+	t.Logf("acknowledged %d, lost %d, rows %d, identities %d, of which %d are there again after a second replay and a copy", l.ackedCount(), lost, rows, len(first), repeated)
 }
 
 // shell runs a line of docs/wal.md in dir, and returns what it printed.

@@ -33,14 +33,14 @@ const calm = `<clickhouse>
 </clickhouse>`
 
 // tiered is the schema section of these tests.
-const tiered = "retention: {logs: 30d, traces: 30d, metrics: 30d}, storage_policy: hot_cold, cold_after: {logs: 1d, traces: 1d, metrics: 1d}"
+const tiered = "retention: {logs: 30d, traces: 30d, metrics: 365d}, storage_policy: hot_cold, cold_after: {logs: 1d, traces: 1d, metrics: 1d}"
 
 const (
 	day = 24 * time.Hour
 	// cold is an age at which rows are cold and not expired. Metrics are in partitions of a week, and
 	// rows of that age in another than those of now.
 	cold    = 10 * day
-	expired = 40 * day
+	expired = 400 * day
 )
 
 // sent is one row of each signal, of that age.

@@ -42,6 +42,14 @@ var blockMethods = map[driver.CompressionMethod]compress.Method{
 
 // ParseDSN reads http://user:password@host:8123,host2:8123/database, or https for TLS.
 func ParseDSN(dsn string) (*driver.Options, error) {
+	if strings.HasPrefix(dsn, "https://") && !strings.Contains(dsn, "secure=") {
+		// The library wants to be told what the scheme says.
+		if strings.Contains(dsn, "?") {
+			dsn += "&secure=true"
+		} else {
+			dsn += "?secure=true"
+		}
+	}
 	opts, err := driver.ParseDSN(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("dsn: %w", err)
@@ -69,6 +77,9 @@ func ParseDSN(dsn string) (*driver.Options, error) {
 	// A block is one INSERT, decided by us: the server must not queue or split it.
 	opts.Settings["async_insert"] = 0
 	opts.Settings["max_execution_time"] = int(statementTime / time.Second)
+	// A Keeper that is away is an error soon: the server would wait for it longer than anybody
+	// waits for the server.
+	opts.Settings["insert_keeper_max_retries"] = 2
 	return opts, nil
 }
 
@@ -88,10 +99,7 @@ func Open(dsn string, tables schema.Options, secure *tls.Config) (*Conn, error) 
 	}
 	tables.Database = opts.Auth.Database
 	if tables.Cluster != "" {
-		// OK only when a majority of the shard's replicas has it, and a Keeper that is away is
-		// an error soon: the server would wait for it longer than anybody waits for the server.
-		opts.Settings["insert_quorum"] = "auto"
-		opts.Settings["insert_keeper_max_retries"] = 2
+		opts.Settings["insert_quorum"] = "auto" // OK only when a majority of the shard's replicas has it
 	}
 	conn, err := driver.Open(opts)
 	if err != nil {
@@ -138,9 +146,15 @@ func (c *Conn) fence(t time.Time) time.Time {
 	return t.Add(time.Duration(c.offset.Load())).UTC().Truncate(time.Second)
 }
 
+// undated hides a deadline from the library, which would tell the server to work on until five
+// seconds after it, whatever max_execution_time says. It still ends what it is the context of.
+type undated struct{ context.Context }
+
+func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
+
 // insert sends one encoded block.
 func (c *Conn) insert(ctx context.Context, table *schema.Table, block []byte, token string) error {
-	ctx = driver.Context(ctx, driver.WithSettings(driver.Settings{
+	ctx = driver.Context(undated{ctx}, driver.WithSettings(driver.Settings{
 		"insert_deduplication_token": token,
 		"insert_deduplicate":         1,
 	}))

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	chproto "github.com/ClickHouse/ch-go/proto"
 	logspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
@@ -297,6 +302,48 @@ func TestCodesAreTheServersCodes(t *testing.T) {
 	for number, c := range codes {
 		if got := e.SQL(fmt.Sprintf("SELECT errorCodeToName(%d)", number)); got != c.name {
 			t.Errorf("%d is %s, not %s", number, got, c.name)
+		}
+	}
+}
+
+// What the server is told with a block, as a proxy in front of it sees it.
+func TestWhatTheServerIsToldWithABlock(t *testing.T) {
+	e := enginetest.Shared(t)
+	mustMigrate(t, e, false, nil)
+	var mu sync.Mutex
+	var told url.Values
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: e.HTTPAddr()})
+		if q := r.In.URL.Query(); strings.HasPrefix(q.Get("query"), "INSERT") {
+			mu.Lock()
+			told = q
+			mu.Unlock()
+		}
+	}})
+	defer proxy.Close()
+	c, err := Open("http://default:@"+proxy.Listener.Addr().String()+"/"+e.Database(), schema.DefaultOptions(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	set := schema.NewSet()
+	if _, err := set.AppendLogs(logBatch(3, "x", false).Body, schema.Origin{Accepted: time.Now().UnixNano()}); err != nil {
+		t.Fatal(err)
+	}
+	for rows := range set.Buckets() {
+		var buf chproto.Buffer
+		if err := schema.Encode(&buf, time.Now().Add(time.Hour), rows); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.insert(within(t, 15*time.Second), rows.Table(), buf.Buf, "a token"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for setting, want := range map[string]string{"max_execution_time": "10", "async_insert": "0", "insert_deduplication_token": "a token", "decompress": "1", "insert_keeper_max_retries": "2"} {
+		if got := told.Get(setting); got != want {
+			t.Errorf("%s is %q, want %q", setting, got, want)
 		}
 	}
 }
