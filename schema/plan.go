@@ -318,7 +318,7 @@ func orNone(s string) string {
 // keys notes what cannot be altered.
 func (p *planner) keys(t *Table, name string, have Existing) {
 	if squeeze(have.SortingKey) != squeeze(t.orderBy) {
-		p.note(name, "its sorting key is (%s), where ours is %s: it stays, and some queries read more (docs/clickhouse.md, adoption)", have.SortingKey, t.orderBy)
+		p.note(name, "its sorting key is (%s), where ours is %s: it stays, and some queries read more (docs/clickhouse.md, Tables that are there already)", have.SortingKey, t.orderBy)
 	}
 	if squeeze(have.PartitionKey) != squeeze(t.partition) {
 		if zone := p.have.Timezone; strings.Contains(have.PartitionKey, "'UTC'") || zone == "UTC" || zone == "Etc/UTC" {

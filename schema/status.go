@@ -43,7 +43,7 @@ func NewStatus(have State, o Options) Status {
 			row.StoragePolicy = "default"
 		}
 		window := "non_replicated_deduplication_window"
-		if strings.HasPrefix(e.Engine, "Replicated") || strings.HasPrefix(e.Engine, "Shared") {
+		if e.replicated() || strings.HasPrefix(e.Engine, "Shared") {
 			window = "replicated_deduplication_window"
 		}
 		if row.Window = e.setting(window); row.Window == "" {

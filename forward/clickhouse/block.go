@@ -177,21 +177,17 @@ func (b *block) settle() {
 			bad.row-l.at.from+1, l.at.len(), l.rows.PartitionDate(), bad.err))
 	}
 	for _, l := range b.loads {
-		l.caller.mu.Lock()
-		l.caller.pending--
-		l.caller.mu.Unlock()
 		l.caller.settle()
 	}
 }
 
 // An outcome is what became of a caller's rows, so far.
 type outcome struct {
-	mu       sync.Mutex
-	pending  int // blocks with rows of it that are not done
-	answered bool
-	err      error // of rows that are not stored
-	refused  int   // rows
-	why      error // of the first of them
+	mu      sync.Mutex
+	pending int   // blocks with rows of it that are not done
+	err     error // of rows that are not stored
+	refused int   // rows
+	why     error // of the first of them
 }
 
 // maxReasons is how many refused rows are named in an answer.
@@ -211,22 +207,23 @@ func (o *outcome) refuse(err error) {
 	}
 }
 
-// settle answers the caller once nothing of it is pending.
+// settle notes that one of the caller's blocks is done, and answers after the last one.
 func (c *caller) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending > 0 || c.answered {
-		return
+	if c.pending--; c.pending == 0 {
+		c.done <- c.answer() // which has room for it
 	}
-	c.answered = true
+}
+
+func (c *caller) answer() error {
 	switch {
 	case c.err != nil:
-		c.done <- &forward.BusyError{After: heldFor(c.err), Err: c.err}
+		return &forward.BusyError{After: heldFor(c.err), Err: c.err}
 	case c.refused > 0 && c.refused == c.items:
-		c.done <- &forward.RefusedError{Reason: forward.ReasonRejected, Err: c.why}
+		return &forward.RefusedError{Reason: forward.ReasonRejected, Err: c.why}
 	case c.refused > 0:
-		c.done <- &forward.PartialError{Items: c.refused, Reason: forward.ReasonRejected, Err: c.why}
-	default:
-		c.done <- nil
+		return &forward.PartialError{Items: c.refused, Reason: forward.ReasonRejected, Err: c.why}
 	}
+	return nil
 }

@@ -49,7 +49,7 @@ const (
 	hintParts  = "more INSERTs than merges: look at system.parts and system.merges; fewer, larger batches come by themselves"
 	hintDisk   = "free or add disk space, shorten retention, or set cold_after"
 	hintKeeper = "ClickHouse cannot reach Keeper or ZooKeeper: look at system.zookeeper and the replica's log"
-	hintS3     = "the object storage of the cold volume does not answer: hot data goes on; see docs/clickhouse.md, S3"
+	hintS3     = "the object storage of the cold volume does not answer: hot data goes on; see docs/clickhouse.md, Hot and cold"
 )
 
 // codes holds what is known. A code that is not here is ambiguous: wrongly trying again costs
@@ -105,7 +105,7 @@ var codes = map[int32]code{
 	193: {"WRONG_PASSWORD", config, hintUser},
 	194: {"REQUIRED_PASSWORD", config, hintUser},
 	218: {"TABLE_IS_DROPPED", config, hintApply},
-	452: {"SETTING_CONSTRAINT_VIOLATION", config, "the user's profile must allow the settings that spillway sends: see docs/clickhouse.md, grants"},
+	452: {"SETTING_CONSTRAINT_VIOLATION", config, "the user's profile must allow the settings that spillway sends: see deploy/clickhouse/grants.sql"},
 	497: {"ACCESS_DENIED", config, hintGrants},
 	516: {"AUTHENTICATION_FAILED", config, hintUser},
 	701: {"CLUSTER_DOESNT_EXIST", config, "define the cluster in remote_servers, or correct schema.cluster"},

@@ -19,7 +19,7 @@ type flight struct {
 	changed chan struct{} // something that may let it leave has happened
 }
 
-// A caller is one Put that waits.
+// A caller is one Put that waits. It has rows.
 type caller struct {
 	ctx       context.Context
 	deadline  time.Time
@@ -139,9 +139,6 @@ func (w *Writer) depart(f *flight) {
 	defer cancel()
 	defer whenAllGone(here, cancel)()
 	first, then := stages(merge(here))
-	for _, c := range here {
-		c.settle() // it had no rows
-	}
 	fence := w.send.fence(limit)
 	failed := w.insertStage(ctx, f.signal, first, fence)
 	if failed != nil {

@@ -149,8 +149,8 @@ func (w *Writer) Put(ctx context.Context, b forward.Batch) error {
 	set := w.sets.Get().(*schema.Set)
 	defer func() { set.Reset(); w.sets.Put(set) }()
 	count, anonymous, err := w.decode(set, b)
-	if err == nil && fullest(set) > 0 {
-		err = w.wait(ctx, b.Signal, &caller{set: set, anonymous: anonymous, rows: fullest(set), items: count.Rows, done: make(chan error, 1)})
+	if rows := fullest(set); err == nil && rows > 0 {
+		err = w.wait(ctx, b.Signal, &caller{set: set, anonymous: anonymous, rows: rows, items: count.Rows, done: make(chan error, 1)})
 	}
 	return w.account(signal, b.Items, count, err)
 }
