@@ -3,9 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,25 +44,7 @@ const statementLimit = time.Minute
 func ask(engine *enginetest.Engine, statement string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), statementLimit)
 	defer cancel()
-	query := url.Values{"database": {engine.Database()}, "default_format": {"TabSeparated"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+engine.HTTPAddr()+"/?"+query.Encode(), strings.NewReader(statement))
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return "", err
-	}
-	text := strings.TrimSuffix(string(body), "\n")
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s", text)
-	}
-	return text, nil
+	return engine.Ask(ctx, statement)
 }
 
 // mustFail runs a statement that fails with an error that contains want.

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,16 +140,25 @@ func (e *Engine) mustOwn() {
 // not return if the statement fails.
 func (e *Engine) SQL(statement string) string {
 	e.t.Helper()
-	result, err := post(e.HTTPAddr(), e.database, statement)
+	result, err := e.Ask(context.Background(), statement)
 	if err != nil {
 		e.t.Fatalf("%s: %v", statement, err)
 	}
 	return result
 }
 
-func post(addr, database, statement string) (string, error) {
+// Ask is SQL for a statement that may fail, or take longer than ctx allows.
+func (e *Engine) Ask(ctx context.Context, statement string) (string, error) {
+	return post(ctx, e.HTTPAddr(), e.database, statement)
+}
+
+func post(ctx context.Context, addr, database, statement string) (string, error) {
 	query := url.Values{"database": {database}, "default_format": {"TabSeparated"}}
-	resp, err := http.Post("http://"+addr+"/?"+query.Encode(), "text/plain", strings.NewReader(statement))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/?"+query.Encode(), strings.NewReader(statement))
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
 	}

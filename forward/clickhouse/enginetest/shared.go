@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -46,11 +47,11 @@ func Shared(t testing.TB) *Engine {
 		t.Fatal(err)
 	}
 	e := &Engine{t: t, dataDir: dir, database: "test_" + strings.ToLower(rand.Text()), shared: true, process: p}
-	if _, err := post(p.http, "", "CREATE DATABASE "+e.database); err != nil {
+	if _, err := post(context.Background(), p.http, "", "CREATE DATABASE "+e.database); err != nil {
 		t.Fatalf("create a database: %v\n%s", err, p.stderr)
 	}
 	t.Cleanup(func() {
-		if _, err := post(p.http, "", "DROP DATABASE "+e.database); err != nil {
+		if _, err := post(context.Background(), p.http, "", "DROP DATABASE "+e.database); err != nil {
 			t.Errorf("drop the database: %v\n%s", err, p.stderr)
 		}
 	})
