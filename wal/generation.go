@@ -14,6 +14,7 @@ type generation struct {
 	dir    string
 	stream Key
 	tag    uint32 // of its frames
+	left   *place // where the reader left off to read others; only the reader uses it
 
 	// Guarded by Log.mu.
 	head     int64    // length of header and snapshot

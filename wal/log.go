@@ -75,6 +75,7 @@ type Log struct {
 	gens        []*generation // oldest first; the last is the newest and never removed
 	garbage     []*generation
 	aside       []*generation // to be moved to quarantine/ whole
+	holdBack    bool          // the reader passes over what an earlier process left
 	blocked     bool          // the reader waits for a file that could not be read just now
 	flying      []*Entry      // handed out, in order; acknowledged ones leave from the front
 	waiting     int64         // accept time of the first record since the reader had caught up; 0: none
@@ -139,6 +140,9 @@ func (l *Log) open() error {
 	go l.commitLoop()
 	return nil
 }
+
+// Stream is what this process's records are of.
+func (l *Log) Stream() Key { return l.stream }
 
 // Name is the lane's.
 func (l *Log) Name() string { return l.name }

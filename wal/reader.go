@@ -16,12 +16,17 @@ const readAhead = 256 << 10
 type reader struct {
 	gen  *generation
 	file File
-	at   int64  // file offset of buf[0]
-	buf  []byte // read and not yet parsed
-	room []byte // backs buf
+	place
+	buf  []byte            // read and not yet parsed
+	room []byte            // backs buf
+	skip map[uint64]*Entry // by seq: handed out from memory before they were written
+}
+
+// A place is how far a file was read.
+type place struct {
+	at   int64  // file offset of the next byte to parse
 	last uint64 // items of the file up to and including the last good record
 	bad  *damage
-	skip map[uint64]*Entry // by seq: handed out from memory before they were written
 }
 
 // A damage is a run of bytes that could not be read as frames.
@@ -113,7 +118,7 @@ func (l *Log) position() (gen *generation, end int64, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, g := range l.gens {
-		if !g.drained {
+		if !g.drained && (!l.holdBack || g.stream == l.stream) {
 			return g, g.end, g.sealed && i < len(l.gens)-1
 		}
 	}
@@ -122,17 +127,34 @@ func (l *Log) position() (gen *generation, end int64, more bool) {
 
 func (l *Log) openGeneration(gen *generation) error {
 	l.rd.close()
+	if was := l.rd.gen; was != nil {
+		was.left = &place{l.rd.at, l.rd.last, l.rd.bad} // for others first; it goes on from there
+		l.rd.gen = nil
+	}
 	f, err := openTwice(l.store.fs, "read", gen.file(), os.O_RDONLY)
 	if err != nil {
 		return err
 	}
-	l.rd.gen, l.rd.file, l.rd.at, l.rd.buf, l.rd.last, l.rd.bad = gen, f, 0, nil, 0, nil
-	if gen.stream != l.stream {
+	from := place{}
+	switch {
+	case gen.left != nil:
+		from = *gen.left
+	case gen.stream != l.stream:
 		l.mu.Lock()
-		l.rd.at, l.rd.last = gen.ackedTo, gen.ackedIt // of an earlier process: what it had acknowledged is not handed out again
+		from = place{at: gen.ackedTo, last: gen.ackedIt} // of an earlier process: what it had acknowledged is not handed out again
 		l.mu.Unlock()
 	}
+	l.rd.gen, l.rd.file, l.rd.buf, l.rd.place = gen, f, nil, from
 	return nil
+}
+
+// HoldBack has Next hand out only what this process appended, or no longer so: what an earlier
+// process left may have to wait, and what is new need not wait for it.
+func (l *Log) HoldBack(on bool) {
+	l.mu.Lock()
+	l.holdBack = on
+	l.mu.Unlock()
+	signal(l.readable)
 }
 
 // parse returns the next record of gen, or nil at its end. What cannot be parsed is stepped over.
@@ -265,8 +287,11 @@ func (l *Log) passed(gen *generation) {
 // to be tried again, for it is still being written, or the error is not about the file.
 func (l *Log) abandon(gen *generation, end int64, err error) bool {
 	at := int64(0)
-	if l.rd.gen == gen {
+	switch {
+	case l.rd.gen == gen:
 		at = l.rd.at
+	case gen.left != nil:
+		at = gen.left.at
 	}
 	l.mu.Lock()
 	if l.blocked = !gen.gone && (!gen.sealed || passing(err)); l.blocked {
