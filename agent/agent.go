@@ -75,6 +75,7 @@ type Agent struct {
 	metrics *forward.Counters
 	circuit *forward.Circuit
 	log     *slog.Logger
+	started time.Time // when no earlier process had the log any more
 
 	view    *view
 	store   *wal.Store
@@ -114,7 +115,7 @@ func Open(cfg Config, l *forward.Limiter, reg prometheus.Registerer, log *slog.L
 	if err != nil {
 		return nil, errors.Join(err, a.view.close())
 	}
-	a.store = store
+	a.store, a.started = store, time.Now()
 	a.spool = forward.NewSpool(store, cfg.WAL.Mode, l, a.metrics)
 	for _, s := range forward.Signals {
 		found := store.Lane(s.String()).Stats().Recovered + store.Lane(parked(s)).Stats().Recovered
@@ -187,6 +188,7 @@ func (a *Agent) Circuit() *forward.Circuit { return a.circuit }
 type Target interface {
 	forward.Sink
 	Woken() <-chan struct{} // closed when it has just become reachable
+	Clock() *forward.Clock  // that it states fences on
 }
 
 // Run takes telemetry from sources into the log, and delivers from there to out, until ctx is
@@ -248,15 +250,16 @@ func (a *Agent) report() {
 }
 
 func (a *Agent) newDrains(out Target) (drains []*forward.Drain) {
-	letters := forward.NewDeadLetters(a.store)
+	letters, claims := forward.NewDeadLetters(a.store), new(forward.Claims)
+	fences := forward.Fences{Clock: out.Clock(), Started: a.started}
 	for _, s := range forward.Signals {
 		d := forward.Drain{Log: a.store.Lane(s.String()), Signal: s, Next: out, Batch: a.cfg.Batch, Retry: a.cfg.Retry, Parallel: a.cfg.Parallel,
 			Circuit: a.circuit, Limiter: a.limiter, Metrics: a.metrics, DeadLetters: letters, Parked: a.store.Lane(parked(s)),
-			Woken: out.Woken, OnFailure: a.spillIfOverflow(), Logger: a.log}
+			Woken: out.Woken, OnFailure: a.spillIfOverflow(), Logger: a.log, Fences: fences, Claims: claims}
 		slow := forward.Drain{Log: a.store.Lane(parked(s)), Signal: s, Next: out, Parallel: 1,
 			Batch:   forward.BatchConfig{SendBatchSize: 1, Timeout: time.Second},
 			Retry:   forward.RetryConfig{InitialInterval: a.cfg.Retry.MaxInterval, MaxInterval: 10 * a.cfg.Retry.MaxInterval, MaxElapsedTime: a.cfg.Retry.MaxElapsedTime},
-			Circuit: a.circuit, Limiter: a.limiter, Metrics: a.metrics, DeadLetters: letters, Logger: a.log}
+			Circuit: a.circuit, Limiter: a.limiter, Metrics: a.metrics, DeadLetters: letters, Logger: a.log, Fences: fences, Claims: claims}
 		drains = append(drains, &d, &slow)
 	}
 	return drains

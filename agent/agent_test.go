@@ -30,11 +30,13 @@ type far struct {
 	until time.Time // down before then
 	got   map[string]int
 	woken chan struct{}
+	clock forward.Clock
 }
 
 func newFar() *far { return &far{got: make(map[string]int), woken: make(chan struct{})} }
 
 func (f *far) Woken() <-chan struct{} { return f.woken }
+func (f *far) Clock() *forward.Clock  { return &f.clock }
 
 func (f *far) Put(_ context.Context, b forward.Batch) error {
 	f.mu.Lock()

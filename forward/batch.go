@@ -40,6 +40,9 @@ type Batch struct {
 
 	// Parts says where Body may be cut: each part is a request of its own. nil: one part.
 	Parts []Part
+	// Repeated: somebody on the way sent it before, on his own account; that attempt, with the same
+	// fences, may still be under way.
+	Repeated bool
 	// Cursor travels with the batch into the log and is opaque to everybody but its source.
 	Cursor []byte
 }

@@ -59,9 +59,11 @@ type parcel struct {
 }
 
 type parcelPart struct {
-	start, end int
+	start, end int // start is where its marker is
 	items      int
 	entry      *wal.Entry
+	id         identity
+	after      uint32 // as in Marker: of all attempts so far
 }
 
 // Next returns the next batch, or io.EOF after the last one, or the cause of ctx. body is
@@ -98,15 +100,19 @@ func (b *Batcher) Next(ctx context.Context, body []byte) (*parcel, error) {
 
 var errDue = errors.New("batch timeout")
 
-// add copies e into the body, behind a marker unless it brought one, and returns its items.
+// add copies e into the body, behind a marker unless it brought one, and returns its items. A
+// record that brought one came from another log: nobody knows where else it is.
 func (p *parcel) add(e *wal.Entry) int {
-	start := len(p.body)
-	if !HasMarker(e.Data) {
+	part := parcelPart{start: len(p.body), items: e.Items, entry: e, id: identity{e.Stream, e.Seq}}
+	if m, _, err := ParseMarker(e.Data); err == nil {
+		part.id, part.after = identity{m.Stream, m.Seq}, max(m.After, 1)
+	} else {
 		p.body = Marker{Stream: e.Stream, Seq: e.Seq, Length: uint32(len(e.Data)), Accepted: e.Accepted,
 			Items: uint32(e.Items), CumItems: e.CumItems}.Append(p.body)
 	}
 	p.body = append(p.body, e.Data...)
-	p.parts = append(p.parts, parcelPart{start: start, end: len(p.body), items: e.Items, entry: e})
+	part.end = len(p.body)
+	p.parts = append(p.parts, part)
 	return e.Items
 }
 

@@ -17,6 +17,8 @@ type Counters struct {
 	Lost      *prometheus.CounterVec // spillway_lost_items_total{signal,reason}
 	Refused   *prometheus.CounterVec // spillway_refused_requests_total{reason}: told to wait or never; nothing of them was taken
 	Attempts  *prometheus.CounterVec // spillway_send_attempts_total{signal,outcome}
+
+	UnknownMarkers prometheus.Counter // spillway_unknown_markers_total: records stored at least once, because of their sender's version
 }
 
 // NewCounters registers the counters of hop ("agent" or "collector") with reg; nil registers nowhere.
@@ -38,6 +40,8 @@ func NewCounters(reg prometheus.Registerer, hop string) *Counters {
 		Held:      gauge("spillway_held_items", "Items this process is responsible for now."),
 		Lost:      counter("spillway_lost_items_total", "Items that will never be delivered, by reason; the ledger names them.", "signal", "reason"),
 		Refused:   counter("spillway_refused_requests_total", "Requests answered with wait or never.", "reason"),
-		Attempts:  counter("spillway_send_attempts_total", "Batches offered to the next hop, by what it said.", "signal", "outcome"),
+		UnknownMarkers: f.NewCounter(prometheus.CounterOpts{Name: "spillway_unknown_markers_total",
+			Help: "Records whose markers are of a version that is not known here: they are stored at least once."}),
+		Attempts: counter("spillway_send_attempts_total", "Batches offered to the next hop, by what it said.", "signal", "outcome"),
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillway-io/spillway/wal"
@@ -15,6 +17,10 @@ import (
 // A Drain delivers what is in one lane of the log to the next hop, several batches at a time,
 // until the hop has taken them, refused them for good, or the context ends. What is not
 // delivered stays in the log.
+//
+// A record that may have been taken before is redelivered: its marker says so, and until when
+// the earlier attempts may still be stored. Nothing is written down before a send, so that is
+// all that an earlier process left, too. See docs/adr/0012.
 type Drain struct {
 	Log         *wal.Log
 	Signal      Signal
@@ -31,7 +37,13 @@ type Drain struct {
 	OnFailure   func()                 // a delivery failed; overflow mode writes to disk then
 	Logger      *slog.Logger
 
+	Fences Fences
+	Claims *Claims // shared by all that send to Next
+
 	outage outage
+	places chan struct{} // one for each batch that is put together or sent
+	bodies chan []byte   // to use again
+	aside  atomic.Int32  // batches that wait without a place
 }
 
 // parkAfter is how many tries a batch gets that fails while others pass.
@@ -40,26 +52,28 @@ const parkAfter = 3
 // Run delivers until the log has ended and everything was handed over (nil), or ctx is done.
 func (d *Drain) Run(ctx context.Context) error {
 	b := NewBatcher(d.Batch, d.Log.Next)
-	free := make(chan []byte, d.Parallel) // bodies to use again; its capacity is the number in flight
-	for range d.Parallel {
-		free <- nil
-	}
+	d.places = make(chan struct{}, d.Parallel)
+	d.bodies = make(chan []byte, 2*d.Parallel)
+	defer d.holdBack()()
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	for {
-		var body []byte
-		select {
-		case body = <-free:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := d.enter(ctx); err != nil {
+			return err
 		}
-		p, err := b.Next(ctx, body)
-		if p != nil {
+		p, err := b.Next(ctx, d.body())
+		if p == nil {
+			d.leave()
+		} else {
 			d.Limiter.Charge(int64(cap(p.body)))
 			sending.Go(func() {
-				d.deliver(ctx, p, p.parts)
+				d.send(ctx, p)
+				d.leave()
 				d.Limiter.Give(int64(cap(p.body)))
-				free <- p.body
+				select {
+				case d.bodies <- p.body:
+				default:
+				}
 			})
 		}
 		if errors.Is(err, io.EOF) {
@@ -69,6 +83,57 @@ func (d *Drain) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// holdBack has new records go first for as long as what an earlier process sent last may still
+// be stored: until then the old ones could only wait.
+func (d *Drain) holdBack() (stop func()) {
+	left := AttemptTime + ClockError - time.Since(d.Fences.Started)
+	if left <= 0 || d.Log.Stats().Recovered == 0 {
+		return func() {}
+	}
+	d.Log.HoldBack(true)
+	timer := time.AfterFunc(left, func() { d.Log.HoldBack(false) })
+	return func() { timer.Stop() }
+}
+
+// enter waits for a place.
+func (d *Drain) enter(ctx context.Context) error {
+	select {
+	case d.places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d *Drain) leave() { <-d.places }
+
+func (d *Drain) body() []byte {
+	select {
+	case body := <-d.bodies:
+		return body
+	default:
+		return nil
+	}
+}
+
+// send delivers p. Records that may have a copy are taken by nobody else meanwhile.
+func (d *Drain) send(ctx context.Context, p *parcel) {
+	var ids []identity
+	for i := range p.parts {
+		part := &p.parts[i]
+		if part.entry.Stream != d.Log.Stream() || part.after > 0 {
+			ids = append(ids, part.id)
+		}
+	}
+	if len(ids) > 0 {
+		if d.Claims.take(ctx, ids) != nil {
+			return
+		}
+		defer d.Claims.give(ids)
+	}
+	d.deliver(ctx, p, p.parts)
 }
 
 // deliver hands over parts of p, which are contiguous, and acknowledges them in the log.
@@ -108,10 +173,40 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 		if try > parkAfter && d.Circuit.Successes() > passed && d.isolate(ctx, p, parts) {
 			return
 		}
-		if sleep(ctx, back.After(err), woken) {
+		if d.wait(ctx, back.After(err), woken, parts) {
 			back.Reset()
 		}
 	}
+}
+
+// wait is sleep. A batch that waits for a fence keeps no new ones from being sent: it gives its
+// place away meanwhile.
+func (d *Drain) wait(ctx context.Context, after time.Duration, woken <-chan struct{}, parts []parcelPart) bool {
+	if d.fenced(parts) && d.stepAside() {
+		defer d.stepBack()
+	}
+	return sleep(ctx, after, woken)
+}
+
+// fenced says that an earlier attempt of a record may still be stored.
+func (d *Drain) fenced(parts []parcelPart) bool {
+	now, ok := d.Fences.Clock.Now()
+	return ok && slices.ContainsFunc(parts, func(p parcelPart) bool { return p.after >= Fence(now) })
+}
+
+// stepAside gives a place away, unless too many did so or memory is short.
+func (d *Drain) stepAside() bool {
+	if d.aside.Add(1) > int32(d.Parallel) || d.Limiter.Pressure() != Normal {
+		d.aside.Add(-1)
+		return false
+	}
+	d.leave()
+	return true
+}
+
+func (d *Drain) stepBack() {
+	d.places <- struct{}{} // whoever has one gives it back
+	d.aside.Add(-1)
 }
 
 // delivered says that the next hop has taken over.
@@ -126,12 +221,36 @@ func (d *Drain) wokenChan() <-chan struct{} {
 
 func (d *Drain) put(ctx context.Context, p *parcel, parts []parcelPart) error {
 	b := Batch{Signal: d.Signal, Body: p.bytes(parts)}
+	until := d.stamp(p, parts)
 	for _, part := range parts {
 		b.Items += part.items
 	}
 	err := d.Next.Put(ctx, b)
+	if errors.Is(err, ErrUnfenced) {
+		until = d.stamp(p, parts)
+		err = d.Next.Put(ctx, b)
+	}
 	d.Metrics.Attempts.WithLabelValues(d.Signal.String(), outcome(err)).Inc()
+	if !delivered(err) && !NotTaken(err) {
+		for i := range parts {
+			parts[i].after = max(parts[i].after, until, 1)
+		}
+	}
 	return err
+}
+
+// stamp states the fences of an attempt that begins now, and returns its own.
+func (d *Drain) stamp(p *parcel, parts []parcelPart) uint32 {
+	until, inherited, latest := d.Fences.Next()
+	for i := range parts {
+		part := &parts[i]
+		if part.entry.Stream != d.Log.Stream() {
+			part.after = max(part.after, inherited)
+		}
+		part.after = min(part.after, latest)
+		Stamp(p.body[part.start:], part.after, until)
+	}
+	return until
 }
 
 func outcome(err error) string {
@@ -197,6 +316,7 @@ func (d *Drain) isolate(ctx context.Context, p *parcel, parts []parcelPart) bool
 		return true
 	}
 	recs := make([]wal.Record, len(parts))
+	d.stamp(p, parts)
 	for i, part := range parts {
 		recs[i] = wal.Record{Items: part.items, Accepted: part.entry.Accepted, Data: p.body[part.start:part.end]}
 	}

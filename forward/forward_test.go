@@ -90,7 +90,7 @@ func newDrain(store *wal.Store, next Sink) *Drain {
 	retry := DefaultRetryConfig()
 	return &Drain{Log: store.Lane("logs"), Signal: Logs, Next: next, Batch: DefaultBatchConfig(), Retry: retry, Parallel: 4,
 		Circuit: NewCircuit(retry.MaxElapsedTime), Limiter: testLimiter(1536, 1280), Metrics: NewCounters(nil, "test"),
-		DeadLetters: NewDeadLetters(store), Logger: quietLog}
+		DeadLetters: NewDeadLetters(store), Logger: quietLog, Fences: Fences{Clock: new(Clock)}, Claims: new(Claims)}
 }
 
 // drain runs d until the log has ended, and closes it.

@@ -16,7 +16,10 @@ import (
 //
 // The field is number 1000, length-delimited, with this content, little endian:
 //
-//	version u8 = 1 | stream key 16 B | seq u64 | length u32 | accepted i64 | items u32 | cumulative items u64
+//	version u8 = 1 | stream key 16 B | seq u64 | length u32 | accepted i64 | items u32 | cumulative items u64 | after u32 | until u32
+//
+// After and Until are about one attempt to send the record and are written anew for each, see
+// Stamp and docs/adr/0012. Both are seconds of unix time on ClickHouse's clock.
 type Marker struct {
 	Stream   [16]byte // secret: whoever knows it may claim the stream; tables hold StreamID
 	Seq      uint64
@@ -24,13 +27,18 @@ type Marker struct {
 	Accepted int64  // when the node took it in, unix nanoseconds
 	Items    uint32
 	CumItems uint64 // items of the stream up to and including this record
+	After    uint32 // until then an earlier attempt may still be stored; 0: there was none
+	Until    uint32 // this attempt is not stored later than that; 0: it has no end
 }
 
 const (
 	// MarkerField is the protobuf field number of a marker.
-	MarkerField   = 1000
-	markerVersion = 1
-	markerPayload = 1 + 16 + 8 + 4 + 8 + 4 + 8
+	MarkerField = 1000
+	// MarkerVersion is the version that we write, and the only one that we read. A peer announces
+	// the highest that it reads.
+	MarkerVersion = 1
+	markerPayload = 1 + 16 + 8 + 4 + 8 + 4 + 8 + 4 + 4
+	markerAfter   = 3 + markerPayload - 8 // offset
 	// MarkerSize is what a marker takes, in bytes.
 	MarkerSize = 3 + markerPayload
 )
@@ -41,13 +49,21 @@ var markerTag = [3]byte{0xc2, 0x3e, markerPayload}
 // Append appends the marker's encoding.
 func (m Marker) Append(dst []byte) []byte {
 	dst = append(dst, markerTag[:]...)
-	dst = append(dst, markerVersion)
+	dst = append(dst, MarkerVersion)
 	dst = append(dst, m.Stream[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, m.Seq)
 	dst = binary.LittleEndian.AppendUint32(dst, m.Length)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Accepted))
 	dst = binary.LittleEndian.AppendUint32(dst, m.Items)
-	return binary.LittleEndian.AppendUint64(dst, m.CumItems)
+	dst = binary.LittleEndian.AppendUint64(dst, m.CumItems)
+	dst = binary.LittleEndian.AppendUint32(dst, m.After)
+	return binary.LittleEndian.AppendUint32(dst, m.Until)
+}
+
+// Stamp writes the fences of one attempt into the marker that body begins with.
+func Stamp(body []byte, after, until uint32) {
+	binary.LittleEndian.PutUint32(body[markerAfter:], after)
+	binary.LittleEndian.PutUint32(body[markerAfter+4:], until)
 }
 
 // StreamID is what tables call the stream: the first 128 bits of SHA-256 of its key, in hex.
@@ -71,7 +87,7 @@ func ParseMarker(body []byte) (m Marker, n int, err error) {
 		return m, 0, ErrMarker
 	}
 	p := body[3:]
-	if p[0] != markerVersion {
+	if p[0] != MarkerVersion {
 		return m, 0, fmt.Errorf("version %d: %w", p[0], ErrMarker)
 	}
 	copy(m.Stream[:], p[1:])
@@ -80,6 +96,8 @@ func ParseMarker(body []byte) (m Marker, n int, err error) {
 	m.Accepted = int64(binary.LittleEndian.Uint64(p[29:]))
 	m.Items = binary.LittleEndian.Uint32(p[37:])
 	m.CumItems = binary.LittleEndian.Uint64(p[41:])
+	m.After = binary.LittleEndian.Uint32(p[49:])
+	m.Until = binary.LittleEndian.Uint32(p[53:])
 	if int(m.Length) > len(body)-MarkerSize {
 		return m, 0, fmt.Errorf("covers %d bytes of %d: %w", m.Length, len(body)-MarkerSize, ErrMarker)
 	}

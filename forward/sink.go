@@ -11,8 +11,8 @@ import (
 //
 // Put returns nil when the batch is the Sink's responsibility and no longer the caller's.
 // Any error but a *PartialError means that it still is the caller's: the same batch may be
-// put again, and may then arrive twice. A *RefusedError says that putting it again is
-// pointless, a *BusyError that it should wait.
+// put again. A *RefusedError says that putting it again is pointless, a *BusyError that it
+// should wait. After an error that is not NotTaken, what was put may have arrived all the same.
 type Sink interface {
 	Put(ctx context.Context, b Batch) error
 }
@@ -21,7 +21,7 @@ type Sink interface {
 type BusyError struct {
 	After time.Duration // at least this long; 0: the caller's own back-off
 	Err   error
-	// NotTaken: nothing of the batch was looked at, so it cannot arrive twice because of this attempt.
+	// NotTaken: nothing of the batch is stored, or will be, because of this attempt.
 	NotTaken bool
 }
 
@@ -47,8 +47,9 @@ const (
 
 // A RefusedError says: never. Putting the same bytes again gives the same answer.
 type RefusedError struct {
-	Reason string
-	Err    error
+	Reason   string
+	Err      error
+	NotTaken bool // as in a BusyError
 }
 
 func (e *RefusedError) Error() string { return fmt.Sprintf("refused (%s): %v", e.Reason, e.Err) }
@@ -66,6 +67,25 @@ func (e *PartialError) Error() string {
 }
 
 func (e *PartialError) Unwrap() error { return e.Err }
+
+// ErrNotSent is inside an error of a batch of which not a byte went out.
+var ErrNotSent = errors.New("not sent")
+
+// ErrUnfenced says that nothing was sent because its markers have no fences, though the time that
+// they are stated in is known by now: stamp them and put it again.
+var ErrUnfenced = fmt.Errorf("%w: the markers have no fences", ErrNotSent)
+
+// NotTaken says that after err nothing of the batch is stored, or will be, because of that attempt.
+func NotTaken(err error) bool {
+	if errors.Is(err, ErrNotSent) {
+		return true
+	}
+	if busy := Busy(err); busy != nil {
+		return busy.NotTaken
+	}
+	refused := Refused(err)
+	return refused != nil && refused.NotTaken
+}
 
 // Refused returns the *RefusedError in err, or nil.
 func Refused(err error) *RefusedError { return as[*RefusedError](err) }

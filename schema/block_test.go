@@ -11,7 +11,7 @@ import (
 )
 
 // fence is one that no test meets.
-var fence = time.Date(2099, 12, 31, 23, 59, 59, 0, time.UTC)
+var fence = uint32(time.Date(2099, 12, 31, 23, 59, 59, 0, time.UTC).Unix())
 
 // A row holds a value for each column of an INSERT: int64 nanoseconds for a
 // DateTime64(9), uint32 seconds for a DateTime, a list of pairs for a Map.

@@ -110,6 +110,8 @@ type strs struct {
 	wire []byte
 	n    int
 	last int // where the last row that was added starts in wire
+
+	soughtRow, soughtAt int // what offset found last
 }
 
 func (c *strs) add(v []byte) {
@@ -164,7 +166,7 @@ func repeatLast[T any](values []T, n, times int) []T {
 
 func (c *strs) rows() int           { return c.n }
 func (c *strs) size() int           { return len(c.wire) }
-func (c *strs) reset()              { c.wire, c.n, c.last = c.wire[:0], 0, 0 }
+func (c *strs) reset()              { *c = strs{wire: c.wire[:0]} }
 func (c *strs) state(*proto.Buffer) {}
 
 func (c *strs) encode(b *proto.Buffer, all []blockColumn) {
@@ -175,6 +177,7 @@ func (c *strs) encode(b *proto.Buffer, all []blockColumn) {
 
 func (c *strs) truncate(rows int) {
 	c.wire, c.n = c.wire[:c.offset(rows)], rows
+	c.soughtRow, c.soughtAt = 0, 0
 }
 
 func (c *strs) appendRange(src blockColumn, from, to int) {
@@ -184,17 +187,19 @@ func (c *strs) appendRange(src blockColumn, from, to int) {
 	c.n += to - from
 }
 
-// offset is where a row starts in wire.
+// offset is where a row starts in wire. It is cheap for rows in rising order.
 func (c *strs) offset(row int) int {
 	if row == c.n {
 		return len(c.wire)
 	}
-	at := 0
-	for range row {
-		n, width := binary.Uvarint(c.wire[at:])
-		at += width + int(n)
+	if row < c.soughtRow {
+		c.soughtRow, c.soughtAt = 0, 0
 	}
-	return at
+	for ; c.soughtRow < row; c.soughtRow++ {
+		n, width := binary.Uvarint(c.wire[c.soughtAt:])
+		c.soughtAt += width + int(n)
+	}
+	return c.soughtAt
 }
 
 func isZero(id []byte) bool {

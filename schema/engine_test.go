@@ -54,7 +54,7 @@ func create(e *enginetest.Engine) {
 	}
 }
 
-func insert(ctx context.Context, conn clickhouse.Conn, database string, r *schema.Rows, fence time.Time) error {
+func insert(ctx context.Context, conn clickhouse.Conn, database string, r *schema.Rows, fence uint32) error {
 	var b proto.Buffer
 	if err := schema.Encode(&b, fence, r); err != nil {
 		return err
@@ -194,14 +194,14 @@ func TestABlockAfterItsFenceIsRefused(t *testing.T) {
 		if !r.Table().Identified() {
 			continue
 		}
-		err := insert(t.Context(), conn, e.Database(), r, time.Now().Add(-time.Minute))
+		err := insert(t.Context(), conn, e.Database(), r, uint32(time.Now().Add(-time.Minute).Unix()))
 		if code := exceptionCode(err); code != functionThrewException || !strings.Contains(err.Error(), "fenced") {
 			t.Errorf("%s: code %d: %v", r.Table().Name(), code, err)
 		}
 		if n := e.SQL("SELECT count() FROM " + r.Table().Name()); n != "0" {
 			t.Errorf("%s: %s rows", r.Table().Name(), n)
 		}
-		if err := insert(t.Context(), conn, e.Database(), r, time.Now().Add(time.Hour)); err != nil {
+		if err := insert(t.Context(), conn, e.Database(), r, uint32(time.Now().Add(time.Hour).Unix())); err != nil {
 			t.Errorf("%s: before its fence: %v", r.Table().Name(), err)
 		}
 	}

@@ -53,7 +53,7 @@ func monday(at time.Time) int32 {
 
 func (f *reference) add(table string, partition int32, r row) {
 	r["IngestStream"], r["IngestSeq"] = f.origin.Stream, f.origin.Seq
-	r["IngestFence"] = uint32(fence.Unix())
+	r["IngestFence"] = fence
 	b := bucket{table, partition}
 	f.rows[b] = append(f.rows[b], r)
 	f.count.Rows++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -81,25 +82,61 @@ func (r *Rows) SameRecord(i, j int) bool {
 	return r.seq.values[i] == r.seq.values[j] && r.stream.keys[i] == r.stream.keys[j] && len(r.stream.dict.value(r.stream.keys[i])) > 0
 }
 
+// A Unit is the rows of one log record in a Rows: those with indexes from From up to, and not
+// including, To.
+type Unit struct {
+	Stream   string // "": rows without identity
+	Seq      uint64
+	From, To int
+}
+
+// Units yields the units in order. There are none in a table that is not Identified.
+func (r *Rows) Units() iter.Seq[Unit] {
+	return func(yield func(Unit) bool) {
+		if r.seq == nil {
+			return
+		}
+		for from, to := 0, 0; from < r.Len(); from = to {
+			for to = from + 1; to < r.Len() && r.seq.values[to] == r.seq.values[from] && r.stream.keys[to] == r.stream.keys[from]; to++ {
+			}
+			if !yield(Unit{string(r.stream.dict.value(r.stream.keys[from])), r.seq.values[from], from, to}) {
+				return
+			}
+		}
+	}
+}
+
 // Identify writes which rows of which log records the rows [from, to) are. Not ok: some have no
 // identity, and the same rows may come again and mean others.
 func (r *Rows) Identify(w io.Writer, from, to int) (ok bool) {
-	for from < to {
-		if r.seq == nil || !r.SameRecord(from, from) {
+	if r.seq == nil {
+		return false
+	}
+	for u := range r.Units() {
+		first, end := max(from, u.From), min(to, u.To)
+		if first >= end {
+			continue
+		}
+		if u.Stream == "" {
 			return false
 		}
-		first, end := from, from+1
-		for first > 0 && r.SameRecord(first-1, from) {
-			first--
-		}
-		for end < to && r.SameRecord(from, end) {
-			end++
-		}
 		// To a hash, which takes everything.
-		fmt.Fprintf(w, "%s %d %d %d\n", r.stream.dict.value(r.stream.keys[from]), r.seq.values[from], from-first, end-first)
-		from = end
+		fmt.Fprintf(w, "%s %d %d %d\n", u.Stream, u.Seq, first-u.From, end-u.From)
 	}
 	return true
+}
+
+// Only returns a copy of the rows of those units, which are in order.
+func (r *Rows) Only(units []Unit) *Rows {
+	some := NewRows(r.table, r.partition)
+	for i := 0; i < len(units); {
+		first, last := i, i
+		for i++; i < len(units) && units[i].From == units[last].To; i++ {
+			last = i
+		}
+		some.AppendRange(r, units[first].From, units[last].To)
+	}
+	return some
 }
 
 // Len is the number of rows.
@@ -191,12 +228,14 @@ func (r *Rows) note(at instant) {
 
 var errNoRows = errors.New("encode a block of no rows: the server would accept and ignore it")
 
+var errNoFence = errors.New("encode a block without a fence: nothing would end the attempt")
+
 // Encode appends all rows, of one table and partition, to b as one block of
 // ClickHouse's Native format, as it is up to revision 54453 (no block info, no
 // serialization flags), with columns in the order of InsertColumns. The server
-// refuses the block when its clock is past fence, which is cut to the second; tables
-// that are not Identified ignore fence. On an error b is as it was.
-func Encode(b *proto.Buffer, fence time.Time, all ...*Rows) error {
+// refuses the block when its clock is past fence, in unix seconds; tables that are not
+// Identified ignore fence. On an error b is as it was.
+func Encode(b *proto.Buffer, fence uint32, all ...*Rows) error {
 	rows := 0
 	for _, r := range all {
 		r.mustFit(all[0])
@@ -206,8 +245,8 @@ func Encode(b *proto.Buffer, fence time.Time, all ...*Rows) error {
 		return errNoRows
 	}
 	t := all[0].table
-	if s := fence.Unix(); t.identified && (s <= 0 || s > math.MaxUint32) {
-		return fmt.Errorf("fence %v is not within the range of a DateTime", fence)
+	if t.identified && fence == 0 {
+		return errNoFence
 	}
 	start := len(b.Buf)
 	b.PutInt(t.inserts())
@@ -223,7 +262,7 @@ func Encode(b *proto.Buffer, fence time.Time, all ...*Rows) error {
 		if c.name == fenceColumn {
 			b.Buf = slices.Grow(b.Buf, 4*rows)
 			for range rows {
-				b.Buf = binary.LittleEndian.AppendUint32(b.Buf, uint32(fence.Unix()))
+				b.Buf = binary.LittleEndian.AppendUint32(b.Buf, fence)
 			}
 			continue
 		}

@@ -69,18 +69,20 @@ func newNode(cfg *config, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.openSources(reg); err != nil {
-		return nil, errors.Join(err, n.agent.Close())
-	}
 	if n.client, err = otlp.NewClient(cfg.Forward.OTLP.ClientConfig, log); err != nil {
 		return nil, errors.Join(err, n.agent.Close())
+	}
+	if err := n.openSources(reg); err != nil {
+		return nil, errors.Join(err, n.client.Close(), n.agent.Close())
 	}
 	n.admin, err = newAdmin(cfg.Admin.Endpoint, reg, n.ready, n.status)
 	return n, err
 }
 
 func (n *node) openSources(reg prometheus.Registerer) (err error) {
-	server := otlp.NewServer(n.cfg.Receivers.OTLP, n.agent.Entrance(), n.limiter, n.agent.Metrics(), n.log)
+	receivers := n.cfg.Receivers.OTLP
+	receivers.Clock = n.client.Clock() // for agents that send to this one
+	server := otlp.NewServer(receivers, n.agent.Entrance(), n.limiter, n.agent.Metrics(), n.log)
 	if n.listening, err = server.Listen(); err != nil {
 		return err
 	}

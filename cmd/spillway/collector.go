@@ -64,6 +64,7 @@ func newTier(cfg *config, log *slog.Logger) (*tier, error) {
 	t.writer = clickhouse.NewWriter(t.conn, clickhouse.Config{Batch: cfg.Batch, Retry: cfg.Forward.ClickHouse.RetryOnFailure}, t.limiter, counters, log)
 	receivers := cfg.Receivers.OTLP
 	receivers.SinkDecodes = true // the writer makes columns of a body before anything else
+	receivers.Clock = t.conn.Clock()
 	server := otlp.NewServer(receivers, t.limiter.Before(t.writer), t.limiter, counters, log)
 	if t.listening, err = server.Listen(); err != nil {
 		return nil, errors.Join(err, t.conn.Close())

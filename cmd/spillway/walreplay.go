@@ -79,7 +79,7 @@ func (p *program) walReplay() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, client.Close()) }()
 			cfg.Batch.SendBatchSize = max(cfg.Batch.SendBatchSize, replayBatch)
-			r := &replayer{out: client, woken: client.Woken, batch: cfg.Batch, retry: cfg.Forward.OTLP.RetryOnFailure, giveUp: t.giveUp, say: p.stderr}
+			r := &replayer{out: client, fences: forward.Fences{Clock: client.Clock(), Started: time.Now()}, woken: client.Woken, batch: cfg.Batch, retry: cfg.Forward.OTLP.RetryOnFailure, giveUp: t.giveUp, say: p.stderr}
 			r.inFlight.SetLimit(cfg.Forward.OTLP.NumConsumers)
 			return p.replay(c.Context(), r, s, args[0])
 		}}
@@ -127,6 +127,7 @@ func (p *program) replay(ctx context.Context, r *replayer, s *selection, from st
 // not be in order, for every record has its name.
 type replayer struct {
 	out    forward.Sink
+	fences forward.Fences // what the dead node sent last may still be stored
 	woken  func() <-chan struct{}
 	batch  forward.BatchConfig
 	retry  forward.RetryConfig
@@ -160,6 +161,7 @@ type replayPart struct {
 	items  int
 	stream string
 	seq    uint64
+	after  uint32 // as in forward.Marker
 }
 
 // add puts u into the batch, which leaves before it when it would get too large.
@@ -185,7 +187,7 @@ func (r *replayer) add(ctx context.Context, u unit) error {
 	n := &r.next
 	n.lane, n.signal = u.Lane, signal
 	n.body = append(u.marker.Append(n.body), u.body...)
-	n.parts = append(n.parts, replayPart{end: len(n.body), items: int(u.marker.Items), stream: u.marker.StreamID(), seq: u.marker.Seq})
+	n.parts = append(n.parts, replayPart{end: len(n.body), items: int(u.marker.Items), stream: u.marker.StreamID(), seq: u.marker.Seq, after: u.marker.After})
 	n.items += int(u.marker.Items)
 	return nil
 }
@@ -227,14 +229,10 @@ func (r *replayer) sayf(format string, args ...any) {
 // send hands over parts of a parcel, whose bytes begin at from, and waits and tries again as long
 // as it is not a no for good. A batch that is refused is halved until the culprit is found.
 func (r *replayer) send(ctx context.Context, p *replayParcel, parts []replayPart, from int) error {
-	b := forward.Batch{Signal: p.signal, Body: p.body[from:parts[len(parts)-1].end]}
-	for _, part := range parts {
-		b.Items += part.items
-	}
-	err := r.put(ctx, b)
+	err := r.put(ctx, p, parts, from)
 	switch partial := forward.Partial(err); {
 	case err == nil || partial != nil:
-		r.taken(p, parts, b.Items, partial)
+		r.taken(p, parts, partial)
 		return nil
 	case forward.Refused(err) == nil:
 		return err
@@ -248,8 +246,21 @@ func (r *replayer) send(ctx context.Context, p *replayParcel, parts []replayPart
 	return r.refuse(p, parts[0], err)
 }
 
+// stamp states the fences of an attempt. All of it is redelivered, whoever may have sent it.
+func (r *replayer) stamp(p *replayParcel, parts []replayPart, from int) uint32 {
+	until, inherited, latest := r.fences.Next()
+	for i := range parts {
+		part := &parts[i]
+		part.after = min(max(part.after, inherited), latest)
+		forward.Stamp(p.body[from:], part.after, until)
+		from = part.end
+	}
+	return until
+}
+
 // taken counts what was taken, but for what partial says was not.
-func (r *replayer) taken(p *replayParcel, parts []replayPart, items int, partial *forward.PartialError) {
+func (r *replayer) taken(p *replayParcel, parts []replayPart, partial *forward.PartialError) {
+	items := itemsOf(parts)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.records += len(parts)
@@ -275,13 +286,33 @@ func (r *replayer) refuse(p *replayParcel, part replayPart, err error) error {
 	return nil
 }
 
-// put tries until b is taken or refused, ctx is done, or nothing was taken for too long.
-func (r *replayer) put(ctx context.Context, b forward.Batch) error {
+func itemsOf(parts []replayPart) (items int) {
+	for _, part := range parts {
+		items += part.items
+	}
+	return items
+}
+
+// put tries until parts are taken or refused, ctx is done, or nothing was taken for too long.
+func (r *replayer) put(ctx context.Context, p *replayParcel, parts []replayPart, from int) error {
+	b := forward.Batch{Signal: p.signal, Items: itemsOf(parts), Body: p.body[from:parts[len(parts)-1].end]}
 	back, began := forward.NewBackoff(r.retry), time.Now()
 	for {
 		woken := r.woken()
+		until := r.stamp(p, parts, from)
 		err := r.out.Put(ctx, b)
-		if err == nil || forward.Partial(err) != nil || forward.Refused(err) != nil {
+		if errors.Is(err, forward.ErrUnfenced) {
+			continue
+		}
+		if err == nil || forward.Partial(err) != nil {
+			return err
+		}
+		if !forward.NotTaken(err) {
+			for i := range parts {
+				parts[i].after = max(parts[i].after, until)
+			}
+		}
+		if forward.Refused(err) != nil {
 			return err
 		}
 		if ctx.Err() != nil {

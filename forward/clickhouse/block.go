@@ -17,6 +17,7 @@ import (
 // goroutine that stores it uses it.
 type block struct {
 	loads []load
+	piece bool     // some of its rows are stored already, see store
 	err   error    // of rows that are not stored, and may be next time
 	bad   []badRow // that ClickHouse refuses
 }
@@ -87,7 +88,11 @@ func merge(callers []*caller) (blocks []*block) {
 	}
 	byBucket := make(map[bucket]*block)
 	for _, c := range callers {
-		for rows := range c.set.Buckets() {
+		for _, rows := range c.pieces {
+			blocks = append(blocks, &block{piece: true, loads: []load{{c, rows, span{0, rows.Len()}}}})
+			c.pending++
+		}
+		for _, rows := range c.rows {
 			key := bucket{rows.Table(), rows.Partition()}
 			b, start := byBucket[key], 0
 			if b == nil {
@@ -152,11 +157,21 @@ func abs(n int) int { return max(n, -n) }
 
 // fail notes that rows are not stored, or not known to be.
 func (b *block) fail(s span, err error) {
+	_, unsure := errors.AsType[*unsureError](err)
 	err = fmt.Errorf("%s: %w", b.table().Name(), err)
 	b.err = errors.Join(b.err, err)
 	for _, l := range b.loads {
 		if s.and(l.at).len() > 0 {
-			l.caller.fail(err)
+			l.caller.fail(err, unsure && b.table().Identified())
+		}
+	}
+}
+
+// stored notes that rows are.
+func (b *block) stored(s span) {
+	for _, l := range b.loads {
+		if s.and(l.at).len() > 0 && b.table().Identified() {
+			l.caller.stored()
 		}
 	}
 }
@@ -186,6 +201,7 @@ type outcome struct {
 	mu      sync.Mutex
 	pending int   // blocks with rows of it that are not done
 	err     error // of rows that are not stored
+	taken   bool  // some rows are stored, or may be
 	refused int   // rows
 	why     error // of the first of them
 }
@@ -193,10 +209,17 @@ type outcome struct {
 // maxReasons is how many refused rows are named in an answer.
 const maxReasons = 10
 
-func (o *outcome) fail(err error) {
+func (o *outcome) fail(err error, unsure bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.err = errors.Join(o.err, err)
+	o.taken = o.taken || unsure
+}
+
+func (o *outcome) stored() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.taken = true
 }
 
 func (o *outcome) refuse(err error) {
@@ -219,7 +242,7 @@ func (c *caller) settle() {
 func (c *caller) answer() error {
 	switch {
 	case c.err != nil:
-		return &forward.BusyError{After: heldFor(c.err), Err: c.err}
+		return &forward.BusyError{After: heldFor(c.err), NotTaken: !c.taken, Err: c.err}
 	case c.refused > 0 && c.refused == c.items:
 		return &forward.RefusedError{Reason: forward.ReasonRejected, Err: c.why}
 	case c.refused > 0:

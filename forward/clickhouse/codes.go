@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"errors"
+	"net"
 	"strings"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -133,10 +134,13 @@ const hintType = "a column of the table has another type than ours: spillway sch
 const hintView = "a materialized view that somebody attached to the table fails: mend or detach it"
 
 // look returns what is known about an error. An error that is not ClickHouse's came from the
-// network, and may have come after the block did.
+// network, and may have come after the block did, but for a connection that there never was.
 func look(err error) code {
 	ex, ok := errors.AsType[*driver.Exception](err)
 	if !ok {
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			return code{class: transient}
+		}
 		return code{class: ambiguous}
 	}
 	c, known := codes[ex.Code]

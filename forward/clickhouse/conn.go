@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/ch-go/compress"
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/schema"
 )
 
@@ -23,7 +23,7 @@ type Conn struct {
 	method compress.Method // of blocks
 	tables schema.Options
 
-	offset atomic.Int64 // server clock less ours, in nanoseconds
+	clock forward.Clock // the server's
 }
 
 const (
@@ -131,20 +131,16 @@ func (c *Conn) Ping(ctx context.Context) error {
 	} else if err := (schema.State{Version: fmt.Sprintf("%d.%d", v.Version.Major, v.Version.Minor)}).CheckVersion(); err != nil {
 		return err
 	}
-	before := time.Now()
 	var at time.Time
 	if err := c.conn.QueryRow(ctx, "SELECT now64(9)").Scan(&at); err != nil {
 		return err
 	}
-	half := time.Since(before) / 2
-	c.offset.Store(int64(at.Sub(before.Add(half))))
+	c.clock.Set(at)
 	return nil
 }
 
-// fence states a time of our clock on the server's, cut to the second that the column holds.
-func (c *Conn) fence(t time.Time) time.Time {
-	return t.Add(time.Duration(c.offset.Load())).UTC().Truncate(time.Second)
-}
+// Clock is the server's. Ping sets it.
+func (c *Conn) Clock() *forward.Clock { return &c.clock }
 
 // undated hides a deadline from the library, which would tell the server to work on until five
 // seconds after it, whatever max_execution_time says. It still ends what it is the context of.

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestTheDecoderIsDoorEnough(t *testing.T) {
 			}
 			items, err := otlp.Count(signal, body)
 			if err == nil {
-				_, _, err = r.decode(set, forward.Batch{Signal: signal, Items: items, Body: body})
+				_, err = r.decode(set, forward.Batch{Signal: signal, Items: items, Body: body}, &caller{})
 			}
 			if err != nil {
 				refused++
@@ -66,8 +67,8 @@ func TestTheDecoderIsDoorEnough(t *testing.T) {
 				taken += items
 			}
 		}
-		for _, b := range merge([]*caller{{set: set, done: make(chan error, 1)}}) {
-			if r.store(t.Context(), b, b.all(), time.Now().Add(time.Hour)); b.err != nil {
+		for _, b := range merge([]*caller{{rows: slices.Collect(set.Buckets()), done: make(chan error, 1)}}) {
+			if r.store(t.Context(), b, b.all(), forward.Fence(time.Now().Add(time.Hour))); b.err != nil {
 				t.Error(b.err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -253,9 +254,9 @@ func TestABlockThatCannotBeEncodedIsNotSent(t *testing.T) {
 	if _, err := set.AppendLogs(logBatch(3, "x", false).Body, schema.Origin{Accepted: time.Now().UnixNano()}); err != nil {
 		t.Fatal(err)
 	}
-	c := &caller{ctx: t.Context(), set: set, items: 3, done: make(chan error, 1)}
+	c := &caller{ctx: t.Context(), rows: slices.Collect(set.Buckets()), items: 3, done: make(chan error, 1)}
 	b := merge([]*caller{c})[0]
-	r.store(t.Context(), b, b.all(), time.Time{}) // a fence that no DateTime holds
+	r.store(t.Context(), b, b.all(), 0) // without a fence
 	b.settle()
 	if err := <-c.done; forward.Busy(err) == nil || !strings.Contains(err.Error(), "encode") {
 		t.Errorf("%v, want an error that says so", err)
@@ -281,9 +282,9 @@ func TestEveryCompressionArrives(t *testing.T) {
 		if _, err := set.AppendLogs(logBatch(20_000, "the same body again and again", false).Body, schema.Origin{Accepted: time.Now().UnixNano()}); err != nil {
 			t.Fatal(err)
 		}
-		b := merge([]*caller{{set: set, done: make(chan error, 1)}})[0]
+		b := merge([]*caller{{rows: slices.Collect(set.Buckets()), done: make(chan error, 1)}})[0]
 		w := newWriter(c, Config{Batch: DefaultBatchConfig(), Retry: quick}, forward.NewLimiter(1<<40, 1<<40, forward.Soft, time.Second, slog.New(slog.DiscardHandler)), forward.NewCounters(nil, "test"), slog.New(slog.DiscardHandler))
-		if w.store(within(t, time.Minute), b, b.all(), time.Now().Add(time.Hour)); b.err != nil {
+		if w.store(within(t, time.Minute), b, b.all(), forward.Fence(time.Now().Add(time.Hour))); b.err != nil {
 			t.Errorf("%q: %v", method, b.err)
 		}
 		if got, want := e.SQL("SELECT count() FROM otel_logs WHERE Body = 'the same body again and again'"), strconv.Itoa(20_000*(i+1)); got != want {
@@ -332,7 +333,7 @@ func TestWhatTheServerIsToldWithABlock(t *testing.T) {
 	}
 	for rows := range set.Buckets() {
 		var buf chproto.Buffer
-		if err := schema.Encode(&buf, time.Now().Add(time.Hour), rows); err != nil {
+		if err := schema.Encode(&buf, forward.Fence(time.Now().Add(time.Hour)), rows); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.insert(within(t, 15*time.Second), rows.Table(), buf.Buf, "a token"); err != nil {

@@ -23,11 +23,19 @@ type flight struct {
 type caller struct {
 	ctx       context.Context
 	deadline  time.Time
-	set       *schema.Set // the caller's, until done
-	anonymous bool
-	rows      int // in its fullest bucket
-	items     int // that have a row
+	rows      []*schema.Rows // of its set, or copies
+	pieces    []*schema.Rows // each a unit of which some rows are stored
+	fullest   int            // how many rows the largest of them has
+	items     int            // that have a row here
+	anonymous bool           // some rows have no identity
 	done      chan error
+
+	runs  []run  // the records that have an identity
+	until uint32 // the earliest fence of them, on the server's clock; 0: none
+	again bool   // some may have been stored before
+
+	left  chan struct{} // closed when it has ended, and how is known
+	ended error
 
 	outcome
 }
@@ -59,7 +67,7 @@ func (w *Writer) fly(ctx context.Context, signal forward.Signal, c *caller) erro
 		w.flying.Go(func() { w.run(f) })
 	}
 	f.callers = append(f.callers, c)
-	f.rows += c.rows
+	f.rows += c.fullest
 	w.mu.Unlock()
 	f.poke()
 	return <-c.done
@@ -95,6 +103,9 @@ func (w *Writer) due(f *flight) time.Duration {
 			leave = earlier(leave, f.born.Add(anonymousLinger))
 		}
 		leave = earlier(leave, c.deadline.Add(-margin))
+		if c.until > 0 {
+			leave = earlier(leave, w.ends(c.until).Add(-margin))
+		}
 	}
 	full := w.cfg.Batch.SendBatchSize
 	if patient {
@@ -121,7 +132,8 @@ func earlier(a, b time.Time) time.Time {
 // own rows are done, whatever becomes of the others'.
 func (w *Writer) depart(f *flight) {
 	var here []*caller
-	limit := time.Time{}
+	var limit time.Time // the latest deadline
+	var fence uint32    // the earliest
 	for _, c := range f.callers {
 		if err := c.ctx.Err(); err != nil {
 			c.done <- &forward.BusyError{NotTaken: true, Err: err}
@@ -131,15 +143,21 @@ func (w *Writer) depart(f *flight) {
 		if c.deadline.After(limit) {
 			limit = c.deadline
 		}
+		if c.until > 0 && (fence == 0 || c.until < fence) {
+			fence = c.until
+		}
 	}
 	if len(here) == 0 {
 		return
+	}
+	if fence == 0 {
+		at, _ := w.clock.At(limit)
+		fence = forward.Fence(at)
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), limit)
 	defer cancel()
 	defer whenAllGone(here, cancel)()
 	first, then := stages(merge(here))
-	fence := w.send.fence(limit)
 	failed := w.insertStage(ctx, f.signal, first, fence)
 	if failed != nil {
 		for _, b := range then {
@@ -149,6 +167,11 @@ func (w *Writer) depart(f *flight) {
 	} else {
 		w.insertStage(ctx, f.signal, then, fence)
 	}
+}
+
+// ends is when, on our clock, the server begins to refuse what has that fence.
+func (w *Writer) ends(fence uint32) time.Time {
+	return w.clock.Here(time.Unix(int64(fence)+1, 0))
 }
 
 // whenAllGone cancels the insertion once no caller waits for it any more.
@@ -174,7 +197,7 @@ func whenAllGone(callers []*caller, cancel func()) (stop func()) {
 
 // insertStage inserts blocks side by side, and returns when all are done. The error is of one
 // that is not stored, but for poison.
-func (w *Writer) insertStage(ctx context.Context, signal forward.Signal, blocks []*block, fence time.Time) error {
+func (w *Writer) insertStage(ctx context.Context, signal forward.Signal, blocks []*block, fence uint32) error {
 	var (
 		mu     sync.Mutex
 		wg     sync.WaitGroup

@@ -119,9 +119,17 @@ func (t *target) enter(ctx context.Context) (leave func(), err error) {
 
 // store has a span of b committed, but for rows that ClickHouse refuses for good: those are
 // looked for by halves, first between callers, then between their records, then rows.
-func (w *Writer) store(ctx context.Context, b *block, s span, fence time.Time) {
+//
+// A piece was searched like that before, and nobody knows how far: it is cut at once. Its parts
+// are what they were then, and have the tokens that they had.
+func (w *Writer) store(ctx context.Context, b *block, s span, fence uint32) {
+	if b.piece && s == b.all() {
+		w.halve(ctx, b, s, fence)
+		return
+	}
 	err := w.insert(ctx, b, s, fence)
 	if err == nil {
+		b.stored(s)
 		return
 	}
 	kind := classify(err)
@@ -134,6 +142,10 @@ func (w *Writer) store(ctx context.Context, b *block, s span, fence time.Time) {
 		b.bad = append(b.bad, badRow{s.from, err})
 		return
 	}
+	w.halve(ctx, b, s, fence)
+}
+
+func (w *Writer) halve(ctx context.Context, b *block, s span, fence uint32) {
 	middle := b.cut(s)
 	w.store(ctx, b, span{s.from, middle}, fence)
 	w.store(ctx, b, span{middle, s.to}, fence)
@@ -155,7 +167,7 @@ var buffers = sync.Pool{New: func() any { return new(proto.Buffer) }}
 // sends the same bytes with the same token, so that what was stored without our hearing of it
 // is not stored again. The block is complete before the first byte is sent: one that cannot be
 // encoded is an error here, and never an empty INSERT that succeeds.
-func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) error {
+func (w *Writer) insert(ctx context.Context, b *block, s span, fence uint32) error {
 	buf := buffers.Get().(*proto.Buffer)
 	defer func() {
 		if cap(buf.Buf) <= maxPooled {
@@ -179,6 +191,10 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) 
 			return err
 		}
 		start := time.Now()
+		if try == 1 && start.After(w.ends(fence)) {
+			leave()
+			return errFence
+		}
 		attempt, cancel := context.WithTimeout(ctx, socketTime)
 		err = w.send.insert(attempt, b.table(), buf.Buf, token)
 		cancel()
@@ -197,7 +213,10 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) 
 		}
 		wait := back.After(err)
 		switch known.class {
-		case poison, fenced:
+		case fenced:
+			w.misconfigured() // our idea of the time may be wrong
+			return err
+		case poison:
 			return err
 		case config:
 			w.misconfigured()
@@ -210,7 +229,8 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence time.Time) 
 			t.crowd()
 			wait = max(wait, crowdedWait)
 		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+		next := time.Now().Add(wait)
+		if deadline, ok := ctx.Deadline(); ok && deadline.Before(next) || w.ends(fence).Before(next) {
 			return err // the caller's own retry comes sooner
 		}
 		timer := time.NewTimer(wait)

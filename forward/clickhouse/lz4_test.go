@@ -115,7 +115,7 @@ func benchBlock(b *testing.B) []byte {
 	}
 	var buf chproto.Buffer
 	for rows := range set.Buckets() {
-		if err := schema.Encode(&buf, at.Add(time.Minute), rows); err != nil {
+		if err := schema.Encode(&buf, uint32(at.Unix()+60), rows); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ClickHouse/ch-go/proto"
 
+	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 	"github.com/spillway-io/spillway/schema"
 )
@@ -274,13 +275,13 @@ func TestTablesOfTheExporterAreAdopted(t *testing.T) {
 		}
 		for rows := range set.Buckets() {
 			var buf, late proto.Buffer
-			if err := schema.Encode(&buf, time.Now().Add(time.Minute), rows); err != nil {
+			if err := schema.Encode(&buf, forward.Fence(time.Now().Add(time.Minute)), rows); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.insert(t.Context(), rows.Table(), buf.Buf, rand.Text()); err != nil {
 				t.Fatal(err)
 			}
-			if err := schema.Encode(&late, time.Now().Add(-time.Minute), rows); err != nil {
+			if err := schema.Encode(&late, forward.Fence(time.Now().Add(-time.Minute)), rows); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.insert(t.Context(), rows.Table(), late.Buf, rand.Text()); classify(err) != fenced {
@@ -329,7 +330,7 @@ func TestTablesOfClickStackAreAdopted(t *testing.T) {
 	}
 	for rows := range set.Buckets() {
 		var buf proto.Buffer
-		if err := schema.Encode(&buf, time.Now().Add(time.Minute), rows); err != nil {
+		if err := schema.Encode(&buf, forward.Fence(time.Now().Add(time.Minute)), rows); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.insert(t.Context(), rows.Table(), buf.Buf, rand.Text()); err != nil {

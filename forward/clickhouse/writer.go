@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,9 @@ type Writer struct {
 	targets map[*schema.Table]*target // of every table; read-only
 	sets    sync.Pool                 // of *schema.Set
 	latency latencies
+	clock   *forward.Clock // the server's
+	lookups *lookups
+	under   underway
 	flying  sync.WaitGroup
 	waiting [forward.Metrics + 1]atomic.Int64 // bytes of rows, by signal
 
@@ -66,10 +70,11 @@ type Writer struct {
 	lastErr atomic.Pointer[string]
 }
 
-// A sender stores one block; it is *Conn, and in tests of time a script.
+// A sender stores one block, and says what is stored; it is *Conn, and in tests of time a script.
 type sender interface {
+	asker
 	insert(ctx context.Context, table *schema.Table, block []byte, token string) error
-	fence(t time.Time) time.Time
+	Clock() *forward.Clock
 }
 
 // NewWriter writes through conn. Put waits until Ready was called.
@@ -78,7 +83,7 @@ func NewWriter(conn *Conn, cfg Config, l *forward.Limiter, m *forward.Counters, 
 }
 
 func newWriter(send sender, cfg Config, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Writer {
-	w := &Writer{cfg: cfg, send: send, limiter: l, metrics: m, log: log,
+	w := &Writer{cfg: cfg, send: send, limiter: l, metrics: m, log: log, clock: send.Clock(), lookups: newLookups(send),
 		ready: make(chan struct{}), amiss: make(chan struct{}, 1), targets: make(map[*schema.Table]*target),
 		sets: sync.Pool{New: func() any { return schema.NewSet() }}}
 	for _, t := range schema.Tables() {
@@ -148,21 +153,54 @@ func (w *Writer) Put(ctx context.Context, b forward.Batch) error {
 
 	set := w.sets.Get().(*schema.Set)
 	defer func() { set.Reset(); w.sets.Put(set) }()
-	count, anonymous, err := w.decode(set, b)
-	if rows := fullest(set); err == nil && rows > 0 {
-		err = w.wait(ctx, b.Signal, &caller{set: set, anonymous: anonymous, rows: rows, items: count.Rows, done: make(chan error, 1)})
+	c := &caller{done: make(chan error, 1), left: make(chan struct{})}
+	count, err := w.decode(set, b, c)
+	stored := 0
+	if err == nil && count.Rows > 0 {
+		c.rows = slices.Collect(set.Buckets())
+		stored, err = w.once(ctx, b.Signal, c, int64(set.Bytes()))
+		if busy := forward.Busy(err); busy != nil && b.Repeated {
+			busy.NotTaken = false // by us; the one before may be
+		}
 	}
-	return w.account(signal, b.Items, count, err)
+	return w.account(signal, b.Items, stored, count, err)
+}
+
+// once has the caller's rows stored, but for those that are. It says how many those were.
+func (w *Writer) once(ctx context.Context, signal forward.Signal, c *caller, size int64) (stored int, err error) {
+	if now, ok := w.clock.Now(); ok && c.until > 0 {
+		if forward.Fence(now) > c.until {
+			return 0, &forward.BusyError{NotTaken: true, Err: errFence}
+		}
+		c.until = min(c.until, forward.Fence(now.Add(forward.AttemptTime+forward.ClockError)))
+	}
+	before := w.under.enter(c)
+	defer func() { w.under.leave(c, err) }()
+	if c.again && checked {
+		if stored, err = w.sift(ctx, c, before); err != nil {
+			return 0, err
+		}
+	}
+	if len(c.rows)+len(c.pieces) == 0 {
+		return stored, nil
+	}
+	return stored, w.wait(ctx, signal, c, size)
 }
 
 // wait has the caller's rows inserted, unless they would only wait in vain.
-func (w *Writer) wait(ctx context.Context, signal forward.Signal, c *caller) error {
-	for rows := range c.set.Buckets() {
+func (w *Writer) wait(ctx context.Context, signal forward.Signal, c *caller, size int64) error {
+	for _, rows := range c.rows {
 		if err := w.targets[rows.Table()].waiting(); err != nil {
 			return &forward.BusyError{After: heldFor(err), NotTaken: true, Err: fmt.Errorf("%s: %w", rows.Table().Name(), err)}
 		}
+		c.fullest = max(c.fullest, rows.Len())
+		if rows.Table().Identified() {
+			c.items += rows.Len()
+		}
 	}
-	size := int64(c.set.Bytes())
+	for _, rows := range c.pieces {
+		c.items += rows.Len()
+	}
 	_, _, soft, _ := w.limiter.Usage()
 	defer w.waiting[signal].Add(-size)
 	if all := w.waiting[signal].Add(size); all > soft/share && all > size {
@@ -174,8 +212,8 @@ func (w *Writer) wait(ctx context.Context, signal forward.Signal, c *caller) err
 }
 
 // account books the outcome: in = out + lost + returned to the caller. It returns what the
-// caller hears.
-func (w *Writer) account(signal string, items int, count schema.Count, err error) error {
+// caller hears. stored is how many items were there before.
+func (w *Writer) account(signal string, items, stored int, count schema.Count, err error) error {
 	partial := forward.Partial(err)
 	if err != nil && partial == nil {
 		w.metrics.Out.WithLabelValues(signal, "returned").Add(float64(items))
@@ -193,7 +231,8 @@ func (w *Writer) account(signal string, items int, count schema.Count, err error
 		w.log.Error("ClickHouse refuses rows, the others are stored", "signal", signal, "rows", partial.Items, "err", partial.Err)
 		lost += partial.Items
 	}
-	w.metrics.Out.WithLabelValues(signal, "delivered").Add(float64(items - lost))
+	w.metrics.Out.WithLabelValues(signal, "already_present").Add(float64(stored))
+	w.metrics.Out.WithLabelValues(signal, "delivered").Add(float64(items - lost - stored))
 	switch {
 	case partial != nil:
 		return &forward.PartialError{Items: lost, Reason: partial.Reason, Err: partial.Err}
@@ -213,8 +252,9 @@ func (w *Writer) patient(signal forward.Signal) bool {
 	return false
 }
 
-// decode turns each record of b into rows, alone, so that one cannot shift another.
-func (w *Writer) decode(set *schema.Set, b forward.Batch) (total schema.Count, anonymous bool, err error) {
+// decode turns each record of b into rows, alone, so that one cannot shift another, and tells c
+// which records they are.
+func (w *Writer) decode(set *schema.Set, b forward.Batch, c *caller) (total schema.Count, err error) {
 	w.mu.Lock()
 	w.decoding++
 	w.mu.Unlock()
@@ -229,50 +269,54 @@ func (w *Writer) decode(set *schema.Set, b forward.Batch) (total schema.Count, a
 	limit := int(soft / share)
 	appendTo := map[forward.Signal]func([]byte, schema.Origin) (schema.Count, error){
 		forward.Logs: set.AppendLogs, forward.Traces: set.AppendTraces, forward.Metrics: set.AppendMetrics}[b.Signal]
+	items := 0
+	var stream string
+	var key [16]byte // of stream
 	for r, err := range forward.Records(b.Body) {
 		if err != nil {
-			return total, false, refusedBytes(err)
+			return total, refusedBytes(err)
 		}
 		o := schema.Origin{Accepted: time.Now().UnixNano()}
-		if r.Marker != nil {
-			o = schema.Origin{Stream: r.Marker.StreamID(), Seq: r.Marker.Seq, Accepted: r.Marker.Accepted}
+		if m := r.Marker; m != nil {
+			if stream == "" || m.Stream != key {
+				stream, key = m.StreamID(), m.Stream
+			}
+			o = schema.Origin{Stream: stream, Seq: m.Seq, Accepted: m.Accepted}
+			items += int(m.Items)
+			if c.name(stream, m, b.Repeated) {
+				continue // a copy of one before it
+			}
 		} else {
-			anonymous = true
+			c.anonymous = true
 		}
 		n, err := appendTo(r.Body, o)
 		if errors.Is(err, schema.ErrTooLarge) {
-			return total, false, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: err}
+			return total, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: err}
 		}
 		if err != nil {
-			return total, false, refusedBytes(err)
+			return total, refusedBytes(err)
 		}
-		if r.Marker != nil && n.Items != int(r.Marker.Items) {
-			return total, false, refusedBytes(fmt.Errorf("record %d of its stream holds %d items, its marker says %d", r.Marker.Seq, n.Items, r.Marker.Items))
+		if r.Marker == nil {
+			items += n.Items
+		} else if n.Items != int(r.Marker.Items) {
+			return total, refusedBytes(fmt.Errorf("record %d of its stream holds %d items, its marker says %d", r.Marker.Seq, n.Items, r.Marker.Items))
 		}
 		total.Items += n.Items
 		total.Rows += n.Rows
 		total.Unstorable += n.Unstorable
 		total.UnknownKinds += n.UnknownKinds
 		if set.Bytes() > min(growth*max(len(b.Body), growthMin), limit) { // a Set bounds this for one record only
-			return total, false, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: schema.ErrTooLarge}
+			return total, &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: schema.ErrTooLarge}
 		}
 	}
-	if total.Items != b.Items {
-		return total, false, refusedBytes(fmt.Errorf("%d items, of which %d can be told apart", b.Items, total.Items))
+	if items != b.Items {
+		return total, refusedBytes(fmt.Errorf("%d items, of which %d can be told apart", b.Items, items))
 	}
-	return total, anonymous, nil
+	return total, nil
 }
 
 func refusedBytes(err error) error {
 	return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
-}
-
-// fullest is the number of rows in the fullest bucket: what decides whether a merge is full.
-func fullest(set *schema.Set) (most int) {
-	for rows := range set.Buckets() {
-		most = max(most, rows.Len())
-	}
-	return most
 }
 
 // LastError is the last INSERT error in words, or "" when the last one went well.

@@ -38,6 +38,41 @@ type server struct {
 	answers func(n int, block []byte) error
 	tries   []insertion
 	stored  []insertion
+	clock   forward.Clock
+	rows    map[unit]int     // that lookups find
+	running map[string]int64 // by table: when the oldest INSERT began that is being executed
+	asked   int              // lookups
+}
+
+// The server's clock is a day ahead of ours.
+const ahead = 24 * time.Hour
+
+func (s *server) Clock() *forward.Clock { return &s.clock }
+
+func (s *server) executing(context.Context) (executing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	e := executing{now: forward.Fence(time.Now().Add(ahead)), since: make(map[*schema.Table]uint32)}
+	for _, t := range schema.Tables() {
+		if began, ok := s.running[t.Name()]; ok {
+			e.since[t] = uint32(began)
+		}
+	}
+	return e, nil
+}
+
+func (s *server) present(_ context.Context, t *schema.Table, sought []schema.Sought, found map[unit]int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for u, n := range s.rows {
+		for _, r := range sought {
+			if u.table == t && u.stream == r.Stream && u.seq >= r.First && u.seq <= r.Last {
+				found[u] = n
+			}
+		}
+	}
+	return nil
 }
 
 func (s *server) insert(_ context.Context, t *schema.Table, block []byte, token string) error {
@@ -55,10 +90,9 @@ func (s *server) insert(_ context.Context, t *schema.Table, block []byte, token 
 	return nil
 }
 
-func (s *server) fence(t time.Time) time.Time { return t.Truncate(time.Second) }
-
 func newTestWriter(s *server) *Writer {
 	l := forward.NewLimiter(1<<40, 1<<40, forward.Soft, time.Second, slog.New(slog.DiscardHandler))
+	s.clock.Set(time.Now().Add(ahead))
 	w := newWriter(s, Config{Batch: DefaultBatchConfig(), Retry: forward.DefaultRetryConfig()}, l, forward.NewCounters(nil, "test"), slog.New(slog.DiscardHandler))
 	w.Ready()
 	return w
@@ -481,7 +515,7 @@ func TestRecordsDoNotMultiplyTheirGrowth(t *testing.T) {
 		b.Items += items
 	}
 	set := schema.NewSet()
-	_, _, err = newTestWriter(&server{}).decode(set, b)
+	_, err = newTestWriter(&server{}).decode(set, b, &caller{})
 	if refused := forward.Refused(err); refused == nil || refused.Reason != forward.ReasonTooLarge || set.Bytes() > 2*growth*growthMin {
 		t.Errorf("%d KiB became %d MiB: %v", len(b.Body)>>10, set.Bytes()>>20, err)
 	}

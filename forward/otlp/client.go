@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -75,6 +76,7 @@ type Client struct {
 	cfg       ClientConfig
 	log       *slog.Logger
 	endpoints []*endpoint
+	clock     forward.Clock
 	stop      context.CancelFunc
 	watching  sync.WaitGroup
 
@@ -120,6 +122,7 @@ func NewClient(cfg ClientConfig, log *slog.Logger) (*Client, error) {
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(1<<20), grpc.WaitForReady(false)),
 			grpc.WithDisableRetry(), // a retry that we do not see could store a batch twice
 			grpc.WithDisableServiceConfig(),
+			grpc.WithStatsHandler(sentHandler{}),
 			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
 			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 5 * time.Second,
 				Backoff: backoff.Config{BaseDelay: reconnect / 4, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnect}}),
@@ -180,6 +183,9 @@ func (c *Client) Woken() <-chan struct{} {
 	return c.woken
 }
 
+// Clock is that of the ClickHouse behind the endpoints, as they state it.
+func (c *Client) Clock() *forward.Clock { return &c.clock }
+
 // Put sends b to one endpoint, once. See forward.Sink for what errors mean.
 func (c *Client) Put(ctx context.Context, b forward.Batch) error {
 	e := c.pick()
@@ -187,12 +193,15 @@ func (c *Client) Put(ctx context.Context, b forward.Batch) error {
 	defer cancel()
 	ctx = c.outgoing(ctx)
 	body, err := c.forPeer(ctx, e, b)
+	if errors.Is(err, forward.ErrUnfenced) {
+		return err
+	}
 	if err != nil {
 		return c.settle(e, err)
 	}
-	resp, err := e.call(ctx, b.Signal, body)
+	resp, err := c.call(ctx, e, b.Signal, body)
 	if unsupportedCompression(err) && c.fallBack(e) {
-		resp, err = e.call(ctx, b.Signal, body)
+		resp, err = c.call(ctx, e, b.Signal, body)
 	}
 	if err := c.settle(e, err); err != nil {
 		return err
@@ -239,22 +248,28 @@ func (e *endpoint) healthy() bool {
 // forPeer takes the markers out of the body for a peer that does not know them. Whether it
 // does is asked with an empty request, before the first batch on a connection.
 func (c *Client) forPeer(ctx context.Context, e *endpoint, b forward.Batch) ([]byte, error) {
-	if c.cfg.Identity == "on" {
-		return b.Body, nil
-	}
-	if c.cfg.Identity == "auto" {
-		knows, err := e.ask(ctx, b.Signal)
-		if err != nil {
-			return nil, err
-		}
-		if knows == knowsMarkers {
-			return b.Body, nil
+	knows := knowsMarkers
+	switch c.cfg.Identity {
+	case "off":
+		knows = knowsNothing
+	case "auto":
+		var err error
+		if knows, err = c.ask(ctx, e, b.Signal); err != nil {
+			return nil, fmt.Errorf("%w: %w", forward.ErrNotSent, err) // nothing of b
 		}
 	}
-	return forward.StripMarkers(append([]byte(nil), b.Body...))
+	if knows == knowsNothing {
+		return forward.StripMarkers(append([]byte(nil), b.Body...))
+	}
+	if m, _, err := forward.ParseMarker(b.Body); err == nil && m.Until == 0 {
+		if _, known := c.clock.Now(); known {
+			return nil, forward.ErrUnfenced
+		}
+	}
+	return b.Body, nil
 }
 
-func (e *endpoint) ask(ctx context.Context, sig forward.Signal) (knowledge, error) {
+func (c *Client) ask(ctx context.Context, e *endpoint, sig forward.Signal) (knowledge, error) {
 	e.mu.Lock()
 	knows := e.knows
 	e.mu.Unlock()
@@ -262,11 +277,11 @@ func (e *endpoint) ask(ctx context.Context, sig forward.Signal) (knowledge, erro
 		return knows, nil
 	}
 	var header metadata.MD
-	if _, err := e.call(ctx, sig, nil, grpc.Header(&header)); err != nil {
+	if _, err := c.call(ctx, e, sig, nil, grpc.Header(&header)); err != nil {
 		return notAsked, err
 	}
 	knows = knowsNothing
-	if len(header.Get(identityHeader)) > 0 {
+	if version, _ := strconv.Atoi(first(header.Get(identityHeader))); version >= forward.MarkerVersion {
 		knows = knowsMarkers
 	}
 	e.mu.Lock()
@@ -275,15 +290,27 @@ func (e *endpoint) ask(ctx context.Context, sig forward.Signal) (knowledge, erro
 	return knows, nil
 }
 
-func (e *endpoint) call(ctx context.Context, sig forward.Signal, body []byte, opts ...grpc.CallOption) ([]byte, error) {
+// call makes one gRPC call. Its error says so when not a byte of it went out.
+func (c *Client) call(ctx context.Context, e *endpoint, sig forward.Signal, body []byte, opts ...grpc.CallOption) ([]byte, error) {
+	out := raw{out: body}
 	e.mu.Lock()
 	if e.compression != "none" && len(body) > 0 {
 		opts = append(opts, grpc.UseCompressor(e.compression))
+	} else {
+		out.shared = true
 	}
 	e.mu.Unlock()
-	out := raw{out: body}
+	ctx, sent := watchSent(ctx)
+	var trailer metadata.MD
 	var in raw
-	if err := e.conn.Invoke(ctx, "/"+services[sig]+"/Export", &out, &in, opts...); err != nil {
+	err := e.conn.Invoke(ctx, "/"+services[sig]+"/Export", &out, &in, append(opts, grpc.Trailer(&trailer))...)
+	if nanos, err := strconv.ParseInt(first(trailer.Get(clockHeader)), 10, 64); err == nil {
+		c.clock.Set(time.Unix(0, nanos))
+	}
+	if err != nil {
+		if !sent.Load() {
+			err = fmt.Errorf("%w: %w", forward.ErrNotSent, err)
+		}
 		if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
 			return nil, fmt.Errorf("%w (%w)", err, cause)
 		}

@@ -14,8 +14,11 @@ import (
 
 // A raw message goes through gRPC as bytes: nothing is decoded or built.
 type raw struct {
-	out []byte          // to send; lent until the call returns
-	in  mem.BufferSlice // received; free it
+	out []byte // to send; lent until the call returns
+	// shared: out itself would be handed to the connection, which may still be sending when a call
+	// has failed, and out is somebody else's again.
+	shared bool
+	in     mem.BufferSlice // received; free it
 }
 
 func (m *raw) free() {
@@ -31,6 +34,9 @@ func (rawCodec) Name() string { return "proto" }
 func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *raw:
+		if m.shared {
+			return mem.BufferSlice{mem.Copy(m.out, mem.DefaultBufferPool())}, nil
+		}
 		return mem.BufferSlice{mem.SliceBuffer(m.out)}, nil
 	case proto.Message:
 		b, err := proto.Marshal(m)

@@ -106,9 +106,13 @@ func (s *Server) mux() http.Handler {
 
 // serveHTTP handles one request. This is where a batch enters spillway over HTTP.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request, sig forward.Signal) {
-	w.Header().Set(identityHeader, "1")
+	w.Header().Set(identityHeader, identityVersion)
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	s.answer(w, kind, sig, s.httpBody(r, kind, sig))
+	err := s.httpBody(r, kind, sig)
+	if now := s.clock(); now != "" {
+		w.Header().Set(clockHeader, now)
+	}
+	s.answer(w, kind, sig, err)
 }
 
 func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) error {
@@ -128,13 +132,13 @@ func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) erro
 	}
 	defer free()
 	if kind == typeProtobuf {
-		return s.accept(r.Context(), sig, body)
+		return s.accept(r.Context(), sig, body, repeated(r.Header.Get))
 	}
 	body, err = fromJSON(sig, body)
 	if err != nil {
 		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: fmt.Errorf("%w: JSON: %w", ErrMalformed, err)}
 	}
-	return s.accept(r.Context(), sig, body)
+	return s.accept(r.Context(), sig, body, repeated(r.Header.Get))
 }
 
 // fromJSON is the one place on the node where telemetry is decoded: OTLP/JSON has no wire form

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -60,6 +61,8 @@ type ServerConfig struct {
 	// SinkDecodes says that the sink decodes every body, and refuses what is malformed, before
 	// it answers: then bodies are counted here and not checked, and not cut either.
 	SinkDecodes bool `yaml:"-"`
+	// Clock is that of the ClickHouse that the data ends in, for senders to state fences on.
+	Clock *forward.Clock `yaml:"-"`
 }
 
 // NewServer serves nothing until Listen. Bodies are counted by the limiter while they are read.
@@ -202,8 +205,38 @@ func first(values []string) string {
 	return values[0]
 }
 
-// identityHeader tells a sender that this peer understands record markers.
-const identityHeader = "spillway-identity"
+const (
+	// identityHeader tells a sender which version of record markers this peer reads.
+	identityHeader = "spillway-identity"
+	// clockHeader tells a sender what time it is at ClickHouse, in unix nanoseconds. It is a
+	// trailer in gRPC.
+	clockHeader = "spillway-clock"
+	// What proxies say who send a request again by themselves, https://www.envoyproxy.io/docs and
+	// https://github.com/grpc/proposal/blob/master/A6-client-retries.md.
+	envoyAttempt = "x-envoy-attempt-count"      // 1 is the first
+	grpcAttempts = "grpc-previous-rpc-attempts" // 0 is the first, and not sent
+)
+
+var identityVersion = strconv.Itoa(forward.MarkerVersion)
+
+// clock is what clockHeader says, "" when nobody knows.
+func (s *Server) clock() string {
+	if s.cfg.Clock == nil {
+		return ""
+	}
+	now, ok := s.cfg.Clock.Now()
+	if !ok {
+		return ""
+	}
+	return strconv.FormatInt(now.UnixNano(), 10)
+}
+
+// repeated reads the headers of proxies.
+func repeated(get func(string) string) bool {
+	envoy, _ := strconv.Atoi(get(envoyAttempt))
+	before, _ := strconv.Atoi(get(grpcAttempts))
+	return envoy > 1 || before > 0
+}
 
 // export handles one call. This is where a batch enters spillway over gRPC.
 func (s *Server) export(sig forward.Signal) func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
@@ -218,9 +251,13 @@ func (s *Server) export(sig forward.Signal) func(any, context.Context, func(any)
 		}
 		defer s.limiter.Give(int64(msg.in.Len()))
 		grpc.SetSendCompressor(ctx, "identity")
-		grpc.SetHeader(ctx, metadata.Pairs(identityHeader, "1"))
+		grpc.SetHeader(ctx, metadata.Pairs(identityHeader, identityVersion))
 
-		err := s.grpcBody(ctx, sig, &msg)
+		md, _ := metadata.FromIncomingContext(ctx)
+		err := s.grpcBody(ctx, sig, &msg, repeated(func(name string) string { return first(md.Get(name)) }))
+		if now := s.clock(); now != "" {
+			grpc.SetTrailer(ctx, metadata.Pairs(clockHeader, now))
+		}
 		partial := forward.Partial(err)
 		if err != nil && partial == nil {
 			return nil, s.refuse(err)
@@ -230,7 +267,7 @@ func (s *Server) export(sig forward.Signal) func(any, context.Context, func(any)
 }
 
 // grpcBody brings the message into one piece, decompressed, and hands it on.
-func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw) error {
+func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw, again bool) error {
 	wire := newBody(s.limiter)
 	defer wire.free()
 	var whole []byte
@@ -246,40 +283,50 @@ func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw) err
 	}
 	enc, whole := untag(whole)
 	if enc == "" {
-		return s.accept(ctx, sig, whole)
+		return s.accept(ctx, sig, whole, again)
 	}
 	b := newBody(s.limiter)
 	defer b.free()
 	if err := b.expand(whole, enc, s.cfg.GRPC.maxRecv()); err != nil {
 		return err
 	}
-	return s.accept(ctx, sig, b.bytes)
+	return s.accept(ctx, sig, b.bytes, again)
 }
 
 // accept checks a body and puts it into the sink. It is the door: everything behind it may
 // rely on the body being well-formed.
-func (s *Server) accept(ctx context.Context, sig forward.Signal, body []byte) error {
-	if s.cfg.SinkDecodes {
-		items, err := Count(sig, body)
-		if err != nil {
-			return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
-		}
-		if items == 0 && sig != forward.Metrics { // metrics of a kind nobody knows have no items, and are not nothing
-			return nil
-		}
-		return s.next.Put(ctx, forward.Batch{Signal: sig, Items: items, Body: body})
-	}
-	items, parts, err := Check(sig, body)
+func (s *Server) accept(ctx context.Context, sig forward.Signal, body []byte, again bool) error {
+	b, err := s.checked(sig, body)
 	if err != nil {
 		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
 	}
-	if items == 0 {
-		return nil
+	b.Repeated = again
+	if b.Items == 0 && !s.cfg.SinkDecodes {
+		return nil // a decoder knows better what is nothing, and an empty request asks whether it is ready
 	}
-	if parts != nil {
-		return s.next.Put(ctx, forward.Batch{Signal: sig, Items: items, Body: body, Parts: parts})
+	return s.next.Put(ctx, b)
+}
+
+// checked is a body as a batch.
+func (s *Server) checked(sig forward.Signal, body []byte) (b forward.Batch, err error) {
+	body, unknown, err := unmarked(body)
+	if err != nil {
+		return b, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return s.next.Put(ctx, Cut(sig, body, items, MaxRecord))
+	if unknown > 0 {
+		s.metrics.UnknownMarkers.Add(float64(unknown))
+		s.log.Warn("a sender uses record markers of a version that is not known here: its records are stored at least once; bring both to the same release",
+			"signal", sig.String(), "records", unknown, "known", forward.MarkerVersion)
+	}
+	b = forward.Batch{Signal: sig, Body: body}
+	if s.cfg.SinkDecodes {
+		b.Items, err = Count(sig, body)
+		return b, err
+	}
+	if b.Items, b.Parts, err = Check(sig, body); err != nil || b.Parts != nil {
+		return b, err
+	}
+	return Cut(sig, body, b.Items, MaxRecord), nil
 }
 
 // refuse counts an error and turns it into what the client hears.

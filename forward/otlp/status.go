@@ -24,7 +24,7 @@ import (
 
 const (
 	errorDomain = "spillway"
-	notTaken    = "NOT_TAKEN" // ErrorInfo.reason: nothing of the request was looked at
+	notTaken    = "NOT_TAKEN" // ErrorInfo.reason: nothing of the request is stored, or will be
 )
 
 // grpcStatus is what a client hears about err.
@@ -129,10 +129,10 @@ func fromStatus(err error) error {
 	}
 	switch st.Code() {
 	case codes.InvalidArgument:
-		return &forward.RefusedError{Reason: forward.ReasonRejected, Err: err}
+		return &forward.RefusedError{Reason: forward.ReasonRejected, Err: err, NotTaken: untouched}
 	case codes.ResourceExhausted:
 		if after == 0 {
-			return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: err}
+			return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: err, NotTaken: untouched}
 		}
 	}
 	if after > 0 || untouched {

@@ -1,0 +1,5 @@
+//go:build spillway_unchecked
+
+package clickhouse
+
+const checked = false
