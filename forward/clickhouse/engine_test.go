@@ -17,6 +17,7 @@ import (
 	"time"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
+	"github.com/prometheus/client_golang/prometheus"
 	logspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
@@ -37,6 +38,26 @@ type rig struct {
 	*Writer
 	e *enginetest.Engine
 	m *forward.Counters
+
+	reg *prometheus.Registry // of m
+}
+
+// out is how many items ended so.
+func (r *rig) out(outcome string) (n float64) {
+	families, err := r.reg.Gather()
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == "spillway_out_items_total" && l.GetName() == "outcome" && l.GetValue() == outcome {
+					n += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return n
 }
 
 func newRig(t *testing.T) *rig { return rigWith(t, nil) }
@@ -48,13 +69,14 @@ func rigWith(t *testing.T, change func(*schema.Options)) *rig {
 	if err := c.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m := forward.NewCounters(nil, "test")
+	reg := prometheus.NewRegistry()
+	m := forward.NewCounters(reg, "test")
 	l := forward.NewLimiter(1<<40, 1<<40, forward.Soft, time.Second, slog.New(slog.DiscardHandler))
 	w := NewWriter(c, Config{Batch: DefaultBatchConfig(), Retry: quick}, l, m, slog.New(slog.DiscardHandler))
 	w.Ready()
 	w.Hurry()
 	t.Cleanup(w.Close)
-	return &rig{w, e, m}
+	return &rig{w, e, m, reg}
 }
 
 // records is a batch of records of that many rows each, as an agent sends them; the rows whose
