@@ -73,7 +73,12 @@ func (s *script) attempts() []time.Time {
 
 func openLog(t *testing.T, lanes ...string) *wal.Store {
 	t.Helper()
-	s, err := wal.Open(wal.Config{Dir: t.TempDir(), Lanes: append([]string{"logs", "traces", "metrics"}, lanes...), MaxBytes: 1 << 30, MinFreeBytes: 1})
+	return openLogAt(t, t.TempDir(), lanes...)
+}
+
+func openLogAt(t *testing.T, dir string, lanes ...string) *wal.Store {
+	t.Helper()
+	s, err := wal.Open(wal.Config{Dir: dir, Lanes: append([]string{"logs", "traces", "metrics"}, lanes...), MaxBytes: 1 << 30, MinFreeBytes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
