@@ -42,6 +42,9 @@ type server struct {
 	rows    map[unit]int     // that lookups find
 	running map[string]int64 // by table: when the oldest INSERT began that is being executed
 	asked   int              // lookups
+
+	lookupTime         time.Duration // what a lookup takes
+	atOnce, mostAtOnce int           // lookups
 }
 
 // The server's clock is a day ahead of ours.
@@ -53,6 +56,12 @@ func (s *server) executing(context.Context) (executing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
+	s.atOnce++
+	s.mostAtOnce = max(s.mostAtOnce, s.atOnce)
+	s.mu.Unlock()
+	time.Sleep(s.lookupTime)
+	s.mu.Lock()
+	s.atOnce--
 	e := executing{now: forward.Fence(time.Now().Add(ahead)), since: make(map[*schema.Table]uint32)}
 	for _, t := range schema.Tables() {
 		if began, ok := s.running[t.Name()]; ok {
