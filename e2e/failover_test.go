@@ -123,7 +123,10 @@ func (a *authority) sign(name string, c *x509.Certificate) (*x509.Certificate, *
 		a.t.Fatal(err)
 	}
 	c.SerialNumber, c.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: name}
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	c.NotBefore = time.Now().Add(-time.Hour)
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(time.Hour)
+	}
 	parent, by := a.cert, a.key
 	if parent == nil {
 		parent, by = c, key
@@ -148,10 +151,16 @@ func (a *authority) sign(name string, c *x509.Certificate) (*x509.Certificate, *
 	return cert, key
 }
 
+// server is a certificate for servers on loopback; it ends then, or in an hour.
+func (a *authority) server(name string, end time.Time) {
+	a.t.Helper()
+	a.sign(name, &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, NotAfter: end})
+}
+
 // secured is an address at which the engine speaks TLS, and asks for a certificate of the same authority.
 func (a *authority) secured(engine *enginetest.Engine) string {
 	a.t.Helper()
-	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	a.server("server", time.Time{})
 	a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	own, err := tls.LoadX509KeyPair(a.file("server.crt"), a.file("server.key"))
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,7 +172,7 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 		if try > parkAfter && d.Circuit.Successes() > passed && d.isolate(ctx, p, parts) {
 			return
 		}
-		if d.wait(ctx, back.After(err), woken, parts) {
+		if d.wait(ctx, d.pause(back, err, parts), woken, parts) {
 			back.Reset()
 		}
 	}
@@ -182,16 +181,31 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 // wait is sleep. A batch that waits for a fence keeps no new ones from being sent: it gives its
 // place away meanwhile.
 func (d *Drain) wait(ctx context.Context, after time.Duration, woken <-chan struct{}, parts []parcelPart) bool {
-	if d.fenced(parts) && d.stepAside() {
+	if d.fenced(parts) > 0 && d.stepAside() {
 		defer d.stepBack()
 	}
 	return sleep(ctx, after, woken)
 }
 
-// fenced says that an earlier attempt of a record may still be stored.
-func (d *Drain) fenced(parts []parcelPart) bool {
+// fenced is how long an earlier attempt of a record may still be stored.
+func (d *Drain) fenced(parts []parcelPart) (left time.Duration) {
 	now, ok := d.Fences.Clock.Now()
-	return ok && slices.ContainsFunc(parts, func(p parcelPart) bool { return p.after >= Fence(now) })
+	for _, p := range parts {
+		if end := time.Unix(int64(p.after)+1, 0); ok && end.After(now) {
+			left = max(left, end.Sub(now))
+		}
+	}
+	return left
+}
+
+// pause is how long to wait after err. The first look for a record that may be stored comes soon,
+// for it mostly is; the next one when the answer is certain, and no later.
+func (d *Drain) pause(back *Backoff, err error, parts []parcelPart) time.Duration {
+	wait := back.After(err)
+	if left := d.fenced(parts); left > 0 && NotTaken(err) {
+		return left
+	}
+	return wait
 }
 
 // stepAside gives a place away, unless too many did so or memory is short.

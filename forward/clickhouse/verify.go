@@ -12,6 +12,7 @@ import (
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/schema"
 )
 
@@ -78,7 +79,13 @@ var ErrNoTables = errors.New("has no table of spillway's: name another database 
 // Verify runs v and returns the streams, by signal and id.
 func (c *Conn) Verify(ctx context.Context, v Verify) ([]StreamSeen, error) {
 	opts := *c.opts
-	opts.Settings = nil // a read-only user may set none
+	// A read-only user may change no setting, and the library makes settings of compression and of deadlines, its own when
+	// it connects included.
+	opts.Settings = nil
+	opts.Compression = &driver.Compression{Method: driver.CompressionNone}
+	opts.DialStrategy = func(ctx context.Context, id int, o *driver.Options, dial driver.Dial) (driver.DialResult, error) {
+		return driver.DefaultDialStrategy(undated{ctx}, id, o, dial)
+	}
 	opts.MaxOpenConns, opts.MaxIdleConns = 1, 1
 	opts.ReadTimeout = time.Hour // of many rows; the context ends it earlier
 	conn, err := driver.Open(&opts)
@@ -87,13 +94,11 @@ func (c *Conn) Verify(ctx context.Context, v Verify) ([]StreamSeen, error) {
 	}
 	defer conn.Close()
 	run := &verification{Verify: v, ctx: undated{ctx}, conn: conn, database: c.tables.Database}
-	if err := run.look(); err != nil {
-		return nil, err
-	}
-	for signal, tables := range run.bySignal() {
-		if err := run.signal(signal, tables); err != nil {
-			return nil, err
+	if err := run.all(); err != nil {
+		if hint := look(err).hint; hint != "" {
+			err = fmt.Errorf("%s: %w", hint, err)
 		}
+		return nil, err
 	}
 	slices.SortFunc(run.streams, func(a, b StreamSeen) int {
 		return cmp.Or(strings.Compare(a.Signal, b.Signal), strings.Compare(a.ID, b.ID))
@@ -111,6 +116,24 @@ type verification struct {
 	tables   []*schema.Table
 	keep     map[*schema.Table]time.Duration
 	streams  []StreamSeen
+}
+
+func (v *verification) all() error {
+	if err := v.look(); err != nil {
+		return err
+	}
+	// A record of metrics may have rows in any of five tables.
+	for _, signal := range forward.Signals {
+		tables := slices.Clone(v.tables)
+		tables = slices.DeleteFunc(tables, func(t *schema.Table) bool { return t.Signal() != signal.String() })
+		if len(tables) == 0 {
+			continue
+		}
+		if err := v.signal(signal.String(), tables); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // query hands on the rows of a query, which scan takes apart.
@@ -177,15 +200,6 @@ func (v *verification) look() error {
 		return fmt.Errorf("database %s %w", v.database, ErrNoTables)
 	}
 	return nil
-}
-
-// bySignal are the tables of each signal: a record of metrics may have rows in any of five.
-func (v *verification) bySignal() map[string][]*schema.Table {
-	by := make(map[string][]*schema.Table)
-	for _, t := range v.tables {
-		by[t.Signal()] = append(by[t.Signal()], t)
-	}
-	return by
 }
 
 // A numbers is what one block of a stream's numbers has.

@@ -265,3 +265,19 @@ func TestVerifySendsNoSettings(t *testing.T) {
 		t.Errorf("sent as well: %v", sent)
 	}
 }
+
+// On a cluster the table that people name is Distributed; this one has one shard, which is the server itself.
+func TestVerifyReadsThroughADistributedTable(t *testing.T) {
+	e := enginetest.Start(t, enginetest.WithConfig("<clickhouse><tcp_port>9000</tcp_port><remote_servers><here><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard></here></remote_servers></clickhouse>"))
+	c, _ := mustMigrate(t, e, false, nil)
+	e.SQL("RENAME TABLE otel_logs TO otel_logs_local")
+	e.SQL("CREATE TABLE otel_logs AS otel_logs_local ENGINE = Distributed('here', 'otel', 'otel_logs_local', rand64())")
+	e.SQL("ALTER TABLE otel_logs_local MODIFY TTL toDateTime(Timestamp) + INTERVAL 1 DAY")
+	b := tableau{t, e, c}
+	b.store(
+		stored{table: "otel_logs_local", stream: streamA, seqs: "[0, 2]", ago: 86400, at: "toStartOfDay(now() - INTERVAL 1 DAY, 'UTC') + 86399"},
+		stored{table: "otel_logs_local", stream: streamA, seqs: "[3, 5]", rows: 2, ago: 300},
+		stored{table: "otel_logs_local", stream: streamA, seqs: "[5]", rows: 2, ago: 200},
+	)
+	b.says(Verify{}, "logs aa 0-5: 4", "gap logs aa 1-1 expired", "gap logs aa 4-4", "twice logs aa 5: 2 of 2-2")
+}

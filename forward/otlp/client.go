@@ -64,9 +64,11 @@ func (c ClientConfig) Validate() error {
 }
 
 const (
-	// ejectAfter failures in a row an endpoint is passed over, for ejectFor.
-	ejectAfter = 3
-	ejectFor   = 30 * time.Second
+	// After a failure an endpoint is passed over, as long as there are others: for a second after
+	// the first, twice as long after each further one in a row, and no longer than that.
+	maxPassedOver = 30 * time.Second
+	// askTime bounds the question that comes before the first batch.
+	askTime = 5 * time.Second
 	// reconnect bounds the pause between attempts to connect: a collector that is back is seen within it.
 	reconnect = 1200 * time.Millisecond
 )
@@ -91,7 +93,7 @@ type endpoint struct {
 
 	mu          sync.Mutex
 	failures    int
-	ejected     time.Time // passed over until then
+	passedOver  time.Time // until then
 	compression string
 	knows       knowledge // whether it understands markers
 }
@@ -159,7 +161,7 @@ func (c *Client) watch(ctx context.Context, e *endpoint) {
 			e.conn.Connect()
 		case connectivity.Ready:
 			e.mu.Lock()
-			e.failures, e.ejected, e.knows = 0, time.Time{}, notAsked
+			e.failures, e.passedOver, e.knows = 0, time.Time{}, notAsked
 			e.mu.Unlock()
 			c.wake()
 		}
@@ -222,8 +224,8 @@ func (c *Client) outgoing(ctx context.Context) context.Context {
 	return ctx
 }
 
-// pick takes the endpoints in turn, passing over those that are ejected or not connected as
-// long as there are others.
+// pick takes the endpoints in turn, passing over those that failed lately or are not connected
+// as long as there are others.
 func (c *Client) pick() *endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -242,11 +244,12 @@ func (c *Client) pick() *endpoint {
 func (e *endpoint) healthy() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return time.Now().After(e.ejected)
+	return time.Now().After(e.passedOver)
 }
 
 // forPeer takes the markers out of the body for a peer that does not know them. Whether it
-// does is asked with an empty request, before the first batch on a connection.
+// does is asked with an empty request, before the first batch on a connection and after each
+// failure: a peer that is still out of order gets no batch that would then have to be looked for.
 func (c *Client) forPeer(ctx context.Context, e *endpoint, b forward.Batch) ([]byte, error) {
 	knows := knowsMarkers
 	switch c.cfg.Identity {
@@ -276,6 +279,8 @@ func (c *Client) ask(ctx context.Context, e *endpoint, sig forward.Signal) (know
 	if knows != notAsked {
 		return knows, nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, askTime, fmt.Errorf("no answer from %s within %s", e.name, askTime))
+	defer cancel()
 	var header metadata.MD
 	if _, err := c.call(ctx, e, sig, nil, grpc.Header(&header)); err != nil {
 		return notAsked, err
@@ -353,9 +358,12 @@ func (c *Client) settle(e *endpoint, err error) error {
 	case codes.InvalidArgument, codes.ResourceExhausted, codes.Canceled:
 		// It lives, and says something about the batch or its load.
 	default:
-		if e.failures++; e.failures == ejectAfter && len(c.endpoints) > 1 {
-			e.ejected, e.failures = time.Now().Add(ejectFor), 0
-			c.log.Warn("endpoint passed over for a while", "endpoint", e.name, "for", ejectFor, "err", err)
+		e.knows = notAsked
+		wait := min(time.Second<<min(e.failures, 10), maxPassedOver)
+		e.failures++
+		e.passedOver = time.Now().Add(wait)
+		if len(c.endpoints) > 1 {
+			c.log.Warn("endpoint passed over for a while", "endpoint", e.name, "for", wait, "err", err)
 		}
 	}
 	return fmt.Errorf("%s: %w", e.name, fromStatus(err))
