@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/spillway-io/spillway/forward"
+	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
+)
+
+// Identities survive whatever lies between a node's log and ClickHouse.
+
+// A node with a log in the middle: answers between it and the first one are lost, and it is killed
+// with what it has taken. What reached it twice is stored once.
+func TestAGatewayWithALogKeepsIdentities(t *testing.T) {
+	t.Parallel()
+	engine := enginetest.Shared(t)
+	c := startCollector(t, engine.DSN())
+	c.ready()
+	behind := newWire(t, c.grpc)
+	g := through(t, fmt.Sprintf("endpoints: [%q]", behind.addr))
+	before := newWire(t, g.grpc)
+	a := through(t, fmt.Sprintf("endpoints: [%q]", before.addr))
+	l := newLoad(t, a.grpc, t.Name(), 100)
+	l.some(5)
+	a.drained(time.Minute)
+	g.drained(time.Minute)
+
+	taken := func(n float64) func() bool {
+		return func() bool { return total(g.metrics(), "spillway_in_items_total") >= n }
+	}
+	before.pass(true, false) // the gateway takes it, and the node does not hear of it
+	behind.pass(false, true) // and it stays there
+	l.some(5)
+	until(t, time.Minute, "the gateway has it", taken(1000))
+	before.cut()
+	before.pass(true, true)
+	a.drained(time.Minute)
+	until(t, time.Minute, "the gateway has it twice", taken(1500))
+	g.kill()
+	behind.cut()
+	behind.pass(true, true)
+	g.start()
+	g.healthy()
+	l.some(5)
+	a.drained(time.Minute)
+	l.onceAndAll(g, engine.DSN())
+	streams := one(t, connect(t, engine.DSN()), "SELECT uniqExact(IngestStream) FROM otel_logs WHERE LogAttributes['test'] = ?", l.id)
+	if streams != 1 {
+		t.Errorf("%d streams, want that of the first node's log alone", streams)
+	}
+}
+
+// marked is a request of numbered records, behind a marker of a log that the test plays.
+func marked(t *testing.T, id string, s span, m forward.Marker) []byte {
+	t.Helper()
+	body, err := proto.Marshal(numbered(id, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Length, m.Items, m.Accepted = uint32(len(body)), uint32(s.to-s.from), time.Now().UnixNano()
+	return append(m.Append(nil), body...)
+}
+
+// post sends a body over OTLP/HTTP, and returns the status and ClickHouse's time in seconds.
+func (c *collector) post(body []byte, headers ...string) (status int, now uint32) {
+	c.t.Helper()
+	req, err := http.NewRequest("POST", "http://"+c.http+"/v1/logs", bytes.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	resp.Body.Close()
+	nanos, err := strconv.ParseInt(resp.Header.Get("spillway-clock"), 10, 64)
+	if err != nil {
+		c.t.Errorf("no clock: %v", err)
+	}
+	return resp.StatusCode, uint32(nanos / 1e9)
+}
+
+func TestIdentitiesOverHTTP(t *testing.T) {
+	t.Parallel()
+	engine := enginetest.Shared(t)
+	c := startCollector(t, engine.DSN())
+	c.ready()
+	conn := connect(t, engine.DSN())
+	rows := func(want uint64) {
+		t.Helper()
+		if got := one(t, conn, "SELECT count() FROM otel_logs WHERE LogAttributes['test'] = ?", t.Name()); got != want {
+			t.Errorf("%d rows, want %d", got, want)
+		}
+	}
+	status, now := c.post(nil)
+	if status != http.StatusOK {
+		t.Fatalf("an empty request: %d", status)
+	}
+	m := forward.Marker{Stream: [16]byte{7, 7, 7}, Seq: 5, Until: now + 15}
+	body := marked(t, t.Name(), span{0, 100}, m)
+	if status, _ := c.post(body); status != http.StatusOK {
+		t.Errorf("fresh: %d", status)
+	}
+	rows(100)
+	forward.Stamp(body, now-1, now+15)
+	if status, _ := c.post(body); status != http.StatusOK {
+		t.Errorf("redelivered: %d", status)
+	}
+	rows(100)
+
+	// Somebody on the way sends it again by himself.
+	m.Seq = 6
+	body = marked(t, t.Name(), span{100, 200}, m)
+	if status, _ := c.post(body, "X-Envoy-Attempt-Count", "2"); status != http.StatusTooManyRequests {
+		t.Errorf("a proxy's second attempt: %d", status)
+	}
+	rows(100)
+	if status, _ := c.post(body, "X-Envoy-Attempt-Count", "1"); status != http.StatusOK {
+		t.Errorf("its first: %d", status)
+	}
+	if status, _ := c.post(body, "X-Envoy-Attempt-Count", "3"); status != http.StatusOK {
+		t.Errorf("what is there: %d", status)
+	}
+	rows(200)
+
+	// A marker that we do not know.
+	body = marked(t, t.Name(), span{200, 300}, m)
+	body[3] = forward.MarkerVersion + 1
+	if status, _ := c.post(body); status != http.StatusOK {
+		t.Errorf("a newer marker: %d", status)
+	}
+	rows(300)
+	c.says("record markers of a version that is not known here")
+	if got := one(t, conn, "SELECT count() FROM otel_logs WHERE LogAttributes['test'] = ? AND IngestStream = ''", t.Name()); got != 100 {
+		t.Errorf("%d rows without identity, want 100", got)
+	}
+}
