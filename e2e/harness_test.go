@@ -292,7 +292,12 @@ type collector struct {
 
 func startCollector(t testing.TB, dsn string) *collector {
 	t.Helper()
-	c := &collector{grpc: port(t), http: port(t)}
+	return startCollectorAt(t, dsn, port(t))
+}
+
+func startCollectorAt(t testing.TB, dsn, grpc string) *collector {
+	t.Helper()
+	c := &collector{grpc: grpc, http: port(t)}
 	admin := port(t)
 	file := config(t, fmt.Sprintf(`
 receivers: {otlp: {grpc: {endpoint: %q}, http: {endpoint: %q}}}
