@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	root.SetErr(stderr)
 	root.SetArgs(args)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.agentCommand(), p.collectorCommand(), p.standaloneCommand(), p.schemaCommand(), p.checkCommand(), p.demoCommand(), p.walCommand(), p.versionCommand())
+	root.AddCommand(p.agentCommand(), p.collectorCommand(), p.standaloneCommand(), p.schemaCommand(), p.checkCommand(), p.demoCommand(), p.walCommand(), p.verifyCommand(), p.versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
 	var usage usageError
