@@ -40,27 +40,48 @@ type deadLetter struct {
 	Error  string    `json:"error"`
 }
 
-// Put keeps a refused record and writes the ledger. After an error the record is still the caller's.
-func (d *DeadLetters) Put(s Signal, e *wal.Entry, body []byte, why *RefusedError) error {
+// Put keeps a refused record, which begins with its marker, and writes the ledger. After an error
+// the record is still the caller's.
+func (d *DeadLetters) Put(s Signal, record []byte, why *RefusedError) error {
+	m, _, err := ParseMarker(record)
+	if err != nil {
+		return err
+	}
+	stream := wal.Key(m.Stream)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	if len(d.recent) == deadLettersPerMinute && now.Sub(d.recent[0]) < time.Minute {
 		return ErrStorm
 	}
-	name := fmt.Sprintf("%s-%s-%s-%d", now.UTC().Format("20060102T150405.000000000"), s, e.Stream, e.Seq)
-	about, err := json.Marshal(deadLetter{Time: now.UTC(), Signal: s.String(), Stream: e.Stream.String(), Seq: e.Seq,
-		Items: e.Items, Reason: why.Reason, Error: why.Error()})
+	name := fmt.Sprintf("%s-%s-%s-%d", now.UTC().Format("20060102T150405.000000000"), s, stream, m.Seq)
+	about, err := json.Marshal(deadLetter{Time: now.UTC(), Signal: s.String(), Stream: stream.String(), Seq: m.Seq,
+		Items: int(m.Items), Reason: why.Reason, Error: why.Error()})
 	if err != nil {
 		return err
 	}
-	if err := d.store.DeadLetters().Put(wal.AsideFile{Name: name + ".otlp", Data: body}, wal.AsideFile{Name: name + ".json", Data: append(about, '\n')}); err != nil {
+	if err := d.store.DeadLetters().Put(wal.AsideFile{Name: name + ".otlp", Data: record}, wal.AsideFile{Name: name + ".json", Data: append(about, '\n')}); err != nil {
 		return err
 	}
 	d.recent = append(d.recent, now)
 	if len(d.recent) > deadLettersPerMinute {
 		d.recent = d.recent[1:]
 	}
-	d.store.Refused(s.String(), e, fmt.Sprintf("%s; kept as deadletter/%s.otlp", why.Error(), name))
+	d.store.Refused(s.String(), stream, m.Seq, m.Seq, int(m.Items), int64(len(record)), fmt.Sprintf("%s; kept as deadletter/%s.otlp", why.Error(), name))
 	return nil
+}
+
+// Partial writes the ledger about items that are lost out of records that were taken. Which ones
+// they are, only the far side's words say.
+func (d *DeadLetters) Partial(s Signal, parts []parcelPart, items int, why *PartialError) {
+	for len(parts) > 0 {
+		n := 1
+		for n < len(parts) && parts[n].id.stream == parts[0].id.stream {
+			n++
+		}
+		from, to := parts[0].id.seq, parts[n-1].id.seq
+		d.store.Refused(s.String(), parts[0].id.stream, min(from, to), max(from, to), items, 0, why.Error())
+		items = 0 // counted once
+		parts = parts[n:]
+	}
 }

@@ -291,6 +291,7 @@ func (d *Drain) done(parts []parcelPart, err error) {
 	if partial := Partial(err); partial != nil {
 		lost := min(items, partial.Items)
 		d.Metrics.Lost.WithLabelValues(d.Signal.String(), partial.Reason).Add(float64(lost))
+		d.DeadLetters.Partial(d.Signal, parts, lost, partial)
 		d.Logger.Error("the next hop took a batch but cannot store all of it", "signal", d.Signal.String(), "lost_items", lost, "reason", partial.Reason, "err", partial.Err)
 		items -= lost
 	}
@@ -307,7 +308,7 @@ func (d *Drain) refused(ctx context.Context, p *parcel, parts []parcelPart, why 
 		return true
 	}
 	part := parts[0]
-	if err := d.DeadLetters.Put(d.Signal, part.entry, p.bytes(parts), why); err != nil {
+	if err := d.DeadLetters.Put(d.Signal, p.bytes(parts), why); err != nil {
 		d.Logger.Warn("refused record is kept in the log", "signal", d.Signal.String(), "items", part.items, "reason", why.Reason, "err", err)
 		return false
 	}

@@ -86,7 +86,9 @@ func (l *Log) Defer(recs ...Record) error {
 	for _, r := range p.recs {
 		e := &Entry{Stream: l.stream, Seq: l.nextSeq, Items: r.Items, CumItems: l.cumItems + uint64(r.Items), Accepted: r.Accepted,
 			Meta: slices.Clone(r.Meta), Data: slices.Clone(r.Data), size: int64(entrySize(len(r.Meta), len(r.Data)))}
-		l.nextSeq++
+		if named(e.Items, e.Data) {
+			l.nextSeq++
+		}
 		l.cumItems = e.CumItems
 		l.deferred = append(l.deferred, e)
 		l.deferredSum += e.size

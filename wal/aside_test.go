@@ -17,7 +17,7 @@ func TestWhatIsBesideTheLanesIsBounded(t *testing.T) {
 	put(t, l, "x")
 	e, _ := l.TryNext()
 	for i := range 200 {
-		s.Refused("logs", e, fmt.Sprint("number ", i, strings.Repeat(" and so on", 30)))
+		s.Refused("logs", e.Stream, e.Seq, e.Seq, e.Items, int64(len(e.Data)), fmt.Sprint("number ", i, strings.Repeat(" and so on", 30)))
 		if err := s.DeadLetters().Put(AsideFile{fmt.Sprintf("%03d.otlp", i), make([]byte, 3000)}, AsideFile{fmt.Sprintf("%03d.json", i), []byte("{}")}); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestNobodyElseCanRead(t *testing.T) {
 	l := s.Lane("logs")
 	put(t, l, "x")
 	e, _ := l.TryNext()
-	s.Refused("logs", e, "so")
+	s.Refused("logs", e.Stream, e.Seq, e.Seq, e.Items, int64(len(e.Data)), "so")
 	if err := s.DeadLetters().Put(AsideFile{"a", []byte("b")}); err != nil {
 		t.Fatal(err)
 	}

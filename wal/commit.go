@@ -150,10 +150,11 @@ func (l *Log) take(withMetas bool) (g *group, last bool) {
 // numberLocked gives the group its place in the stream.
 func (l *Log) numberLocked(g *group) {
 	g.firstSeq, g.firstItems = l.nextSeq, l.cumItems
-	l.nextSeq += uint64(len(g.metas))
 	for _, p := range g.calls {
-		l.nextSeq += uint64(len(p.recs))
 		for _, r := range p.recs {
+			if named(r.Items, r.Data) {
+				l.nextSeq++
+			}
 			l.cumItems += uint64(r.Items)
 		}
 	}
@@ -248,6 +249,10 @@ func (l *Log) rewrite(groups []*group, err error) {
 
 // succeed shows durable groups to the reader and answers their callers.
 func (l *Log) succeed(groups []*group) {
+	if l.hasUnused && groups[0].firstSeq > l.unused {
+		l.hasUnused = false
+		l.store.unused(l, l.unused, groups[0].firstSeq-1)
+	}
 	for _, g := range groups {
 		l.publish(g)
 		for _, p := range g.calls {
@@ -261,6 +266,9 @@ func (l *Log) succeed(groups []*group) {
 // is off the disk, as far as the disk lets us. Their numbers stay unused. Deferred entries stay
 // in memory and are tried again at the next spill.
 func (l *Log) giveUp(groups []*group, err error) {
+	if !l.hasUnused {
+		l.unused, l.hasUnused = groups[0].firstSeq, true
+	}
 	if cut := l.cutBack(); cut != nil {
 		err = fmt.Errorf("%w; what was written may come back if this process dies before the disk works again: %w", err, cut)
 	}
@@ -388,12 +396,13 @@ func (l *Log) encode(g *group) (inFile uint64) {
 		for i, r := range p.recs {
 			items += uint64(r.Items)
 			add(frame{seq: seq, cumItems: items, accepted: r.Accepted, items: uint32(r.Items), meta: r.Meta, data: r.Data}, p.crcs[i])
-			seq++
+			if named(r.Items, r.Data) {
+				seq++
+			}
 		}
 	}
 	for _, m := range g.metas {
 		add(frame{seq: seq, cumItems: items, accepted: time.Now().UnixNano(), meta: m}, payloadCRC(m, nil))
-		seq++
 	}
 	g.size = l.frames.size()
 	return inFile
@@ -455,7 +464,7 @@ func (l *Log) spilledLocked(e *Entry, gen *generation, end int64) {
 	case e.out:
 		gen.inFlight++
 	}
-	if e.out {
+	if e.out && named(e.Items, e.Data) {
 		gen.handed += uint64(e.Items)
 		l.rd.skip[e.Seq] = e
 	}

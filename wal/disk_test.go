@@ -59,7 +59,7 @@ func fullToTheLastBlock(t *testing.T, disk string) {
 	if err != nil || e == nil {
 		t.Fatalf("nothing to deliver: %v", err)
 	}
-	s.Refused("logs", e, strings.Repeat("the far side's long words ", 20))
+	s.Refused("logs", e.Stream, e.Seq, e.Seq, e.Items, int64(len(e.Data)), strings.Repeat("the far side's long words ", 20))
 	if got := readLedger(t, dir); len(got) != 1 || got[0].Items != 1 {
 		t.Errorf("ledger %+v", got)
 	}

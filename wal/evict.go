@@ -137,6 +137,9 @@ func (l *Log) evict(reason, why string) bool {
 			Detail: fmt.Sprintf("generation %d, the oldest, %s", g.num, why)}
 		first := true
 		_ = l.survey(g, from, func(fr frame) bool { // what cannot be read leaves the range shorter, not the count
+			if !named(int(fr.items), fr.data) {
+				return true
+			}
 			if first {
 				loss.FromSeq, loss.FromTime, first = fr.seq, time.Unix(0, fr.accepted).UTC(), false
 			}

@@ -96,6 +96,7 @@ type GenerationInfo struct {
 
 	Records, Items  uint64
 	FirstSeq, ToSeq uint64 // of the records; both 0 when there are none
+	numbered        bool   // there are some
 	Oldest, Newest  int64  // accept times, unix ns; 0 when there are no records
 	Damage          []Damage
 	Problems        []string // what headers state and is not so

@@ -109,9 +109,14 @@ func (s *scanner) record(f frame, at int64) error {
 		g.Stream = madeUp(g.Lane, g.Number, f)
 	}
 	if g.Records == 0 {
-		g.FirstSeq, g.ToSeq, g.Oldest, g.Newest = f.seq, f.seq, f.accepted, f.accepted
+		g.Oldest, g.Newest = f.accepted, f.accepted
 	}
-	g.FirstSeq, g.ToSeq = min(g.FirstSeq, f.seq), max(g.ToSeq, f.seq)
+	if named(int(f.items), f.data) {
+		if !g.numbered {
+			g.FirstSeq, g.numbered = f.seq, true
+		}
+		g.FirstSeq, g.ToSeq = min(g.FirstSeq, f.seq), max(g.ToSeq, f.seq)
+	}
 	g.Oldest, g.Newest = min(g.Oldest, f.accepted), max(g.Newest, f.accepted)
 	g.Records++
 	g.Items += uint64(f.items)

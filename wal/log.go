@@ -26,6 +26,10 @@ type Record struct {
 	Data     []byte
 }
 
+// named says whether records like this have a number of their own. One that only carries meta has
+// none: it is never delivered, and its number would be missed where the others arrive.
+func named(items int, data []byte) bool { return items > 0 || len(data) > 0 }
+
 // An Entry is a record handed out by Next. Meta and Data are valid until the next call of Next.
 // Every entry is given back with Ack, once.
 type Entry struct {
@@ -82,6 +86,8 @@ type Log struct {
 	stats       Stats
 
 	// Only the committer uses these.
+	unused     uint64 // the first number of a failed append since the last good one, see adr/0005
+	hasUnused  bool
 	out        Appender
 	end        int64         // of the newest generation as written
 	inFile     uint64        // items in it as written

@@ -26,6 +26,7 @@ type reader struct {
 type place struct {
 	at   int64  // file offset of the next byte to parse
 	last uint64 // items of the file up to and including the last good record
+	next uint64 // the number after that of the last good record; 0: there was none
 	bad  *damage
 }
 
@@ -78,7 +79,7 @@ func (l *Log) TryNext() (*Entry, error) {
 				return nil, nil // tried again in a moment
 			case e != nil && !l.handOut(e):
 				continue
-			case e != nil && e.Items == 0 && len(e.Data) == 0:
+			case e != nil && !named(e.Items, e.Data):
 				l.Ack(e) // it only carried meta
 				continue
 			case e != nil:
@@ -88,7 +89,12 @@ func (l *Log) TryNext() (*Entry, error) {
 				continue
 			}
 		}
-		if e := l.nextDeferred(); e != nil || !ended {
+		e := l.nextDeferred()
+		if e != nil && !named(e.Items, e.Data) {
+			l.Ack(e)
+			continue
+		}
+		if e != nil || !ended {
 			return e, nil
 		}
 		return nil, io.EOF
@@ -128,7 +134,8 @@ func (l *Log) position() (gen *generation, end int64, more bool) {
 func (l *Log) openGeneration(gen *generation) error {
 	l.rd.close()
 	if was := l.rd.gen; was != nil {
-		was.left = &place{l.rd.at, l.rd.last, l.rd.bad} // for others first; it goes on from there
+		left := l.rd.place
+		was.left = &left // for others first; it goes on from there
 		l.rd.gen = nil
 	}
 	f, err := openTwice(l.store.fs, "read", gen.file(), os.O_RDONLY)
@@ -172,8 +179,11 @@ func (l *Log) parse(gen *generation, end int64) (*Entry, error) {
 			if f.typ != frameRecord {
 				continue
 			}
-			l.mend(gen, f.inFile-uint64(f.items), from)
-			r.last = f.inFile
+			l.mend(gen, f.inFile-uint64(f.items), from, f.seq)
+			r.last, r.next = f.inFile, f.seq
+			if named(int(f.items), f.data) {
+				r.next++
+			}
 			return &Entry{Stream: gen.stream, Seq: f.seq, Items: int(f.items), CumItems: f.cumItems, Accepted: f.accepted,
 				Meta: f.meta, Data: f.data, gen: gen, end: r.at, inFile: f.inFile, size: int64(n)}, nil
 		case errors.Is(err, errShort) && r.at+int64(len(r.buf)) < end:
@@ -239,7 +249,7 @@ func (l *Log) handOut(e *Entry) bool {
 	if e.gen.gone {
 		return false
 	}
-	if was := l.rd.skip[e.Seq]; e.Stream == l.stream && was != nil {
+	if was := l.rd.skip[e.Seq]; e.Stream == l.stream && was != nil && named(e.Items, e.Data) {
 		delete(l.rd.skip, e.Seq)
 		e.gen.read = append(e.gen.read, was)
 		e.gen.advance()
@@ -274,7 +284,7 @@ func (l *Log) passed(gen *generation) {
 	l.mu.Lock()
 	items := gen.items
 	l.mu.Unlock()
-	l.mend(gen, items, l.rd.at)
+	l.mend(gen, items, l.rd.at, 0)
 	l.rd.close()
 	l.rd.gen = nil
 	l.mu.Lock()

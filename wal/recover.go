@@ -300,8 +300,9 @@ func (l *Log) forgetDone() {
 }
 
 // mend accounts for damage that the reader stepped over, once the next good record says how
-// many items were before it, or the end of the generation does.
-func (l *Log) mend(gen *generation, before uint64, at int64) {
+// many items were before it, or the end of the generation does. seq is that record's number; 0
+// at the end.
+func (l *Log) mend(gen *generation, before uint64, at int64, seq uint64) {
 	bad := l.rd.bad
 	if bad == nil {
 		return
@@ -320,8 +321,12 @@ func (l *Log) mend(gen *generation, before uint64, at int64) {
 	lost = l.loseLocked(lost)
 	l.mu.Unlock()
 	name := l.quarantine(gen, bad)
-	l.store.lost(Loss{Lane: l.name, Reason: "corrupt", Stream: gen.stream.String(), Items: lost, Bytes: at - bad.from,
-		Detail: fmt.Sprintf("generation %d at %d: %v; bytes kept in %s", gen.num, bad.from, bad.err, name)})
+	loss := Loss{Lane: l.name, Reason: "corrupt", Stream: gen.stream.String(), Items: lost, Bytes: at - bad.from}
+	if l.rd.next > 0 && seq > l.rd.next {
+		loss.FromSeq, loss.ToSeq = l.rd.next, seq-1
+	}
+	loss.Detail = fmt.Sprintf("generation %d at %d: %v; bytes kept in %s", gen.num, bad.from, bad.err, name)
+	l.store.lost(loss)
 }
 
 // loseLocked books n items as lost, and never more than are held.

@@ -96,11 +96,17 @@ func (s *Store) Dir() string { return s.cfg.Dir }
 // leaves beside the ledger, quarantine and dead letters.
 func (s *Store) Usage() (used, limit int64) { return s.budget.usage() }
 
-// Refused books records that the far side will never take: the ledger line that promise 3 of
-// the design asks for. The record itself is still to be acknowledged.
-func (s *Store) Refused(lane string, e *Entry, detail string) {
-	s.lost(Loss{Lane: lane, Reason: "refused", Stream: e.Stream.String(), FromSeq: e.Seq, ToSeq: e.Seq,
-		Items: uint64(e.Items), Bytes: int64(len(e.Data)), Detail: detail})
+// Refused books items that the far side will never take: the ledger line that promise 3 of the
+// design asks for. They are in the records from one number to another of a stream, which need not
+// be of this log. The records themselves are still to be acknowledged.
+func (s *Store) Refused(lane string, stream Key, from, to uint64, items int, bytes int64, detail string) {
+	s.lost(Loss{Lane: lane, Reason: "refused", Stream: stream.String(), FromSeq: from, ToSeq: to, Items: uint64(items), Bytes: bytes, Detail: detail})
+}
+
+// unused writes down numbers that no record got, so that nobody misses them.
+func (s *Store) unused(l *Log, from, to uint64) {
+	s.ledger.write(Loss{Lane: l.name, Reason: "unused", Stream: l.stream.String(), FromSeq: from, ToSeq: to,
+		Detail: "the numbers of records that could not be written, and whose senders were told so"})
 }
 
 func (s *Store) lost(l Loss) {

@@ -33,7 +33,6 @@ type fateRun struct {
 
 const (
 	whyHeld    = "held"    // in the log
-	whyCursor  = "cursor"  // carried a file's position and no rows
 	whyRefused = "refused" // a dead letter
 	whyCorrupt = "corrupt" // without numbers in the ledger
 )
@@ -128,10 +127,7 @@ func (f fates) log(path string) error {
 	}{{selection{toSeq: ^uint64(0)}, whyHeld}, {selection{toSeq: ^uint64(0), deadLetters: true}, whyRefused}} {
 		_, err := from.read(path, func(r stored) error {
 			if len(r.Data) == 0 {
-				if r.StreamKnown {
-					f.add(streamID(r.Stream), fateRun{r.Seq, r.Seq, whyCursor})
-				}
-				return nil
+				return nil // it carries a cursor, and has no number
 			}
 			err := from.units(r, func(u unit) error {
 				if u.known {

@@ -203,7 +203,7 @@ func makeLog(dir string) error {
 		return errors.Join(err, s.Close())
 	}
 	m.Seq, m.Length, m.CumItems, m.Accepted = second.Seq, uint32(len(second.Data)), second.CumItems, second.Accepted
-	err = forward.NewDeadLetters(s).Put(forward.Logs, second, append(m.Append(nil), second.Data...),
+	err = forward.NewDeadLetters(s).Put(forward.Logs, append(m.Append(nil), second.Data...),
 		&forward.RefusedError{Reason: forward.ReasonRejected, Err: errors.New("not wanted there")})
 	quarantine := filepath.Join(dir, "quarantine")
 	return errors.Join(err, s.Close(), os.MkdirAll(quarantine, 0o700),
