@@ -22,6 +22,34 @@ import (
 // like a fault of configuration (unauthenticated, unimplemented, …) is waited out, and
 // RESOURCE_EXHAUSTED without a retry hint means that the message is too large.
 
+// A verdict is what our sender makes of an answer.
+type verdict uint8
+
+const (
+	again    verdict = iota // wait and send it again
+	refused                 // halve it; a single record is set aside
+	tooLarge                // likewise
+)
+
+// answers are all that our servers say beside OK, and what our sender does when it hears them. A
+// code that is not here is sent again, and HTTP says 503. Whatever it is, only NOT_TAKEN keeps
+// the records fresh.
+var answers = []struct {
+	code    codes.Code
+	hint    bool // says how long to wait: RetryInfo, Retry-After
+	http    int
+	verdict verdict
+}{
+	{codes.ResourceExhausted, true, http.StatusTooManyRequests, again},           // memory, the log or ClickHouse has no room
+	{codes.ResourceExhausted, false, http.StatusRequestEntityTooLarge, tooLarge}, // over a size limit, whenever it comes
+	{codes.InvalidArgument, false, http.StatusBadRequest, refused},               // not OTLP, or ClickHouse refuses its rows
+	{codes.Unimplemented, false, http.StatusUnsupportedMediaType, again},         // a signal or compression that the peer does not know
+	{codes.Unauthenticated, false, http.StatusUnauthorized, again},               // until somebody corrects the token
+	{codes.DeadlineExceeded, false, http.StatusServiceUnavailable, again},        // nobody knows whether it is stored
+	{codes.Canceled, false, http.StatusServiceUnavailable, again},                // likewise
+	{codes.Unavailable, true, http.StatusServiceUnavailable, again},              // anything else
+}
+
 const (
 	errorDomain = "spillway"
 	notTaken    = "NOT_TAKEN" // ErrorInfo.reason: nothing of the request is stored, or will be
@@ -54,8 +82,8 @@ func classify(err error) (code codes.Code, after time.Duration, untouched bool) 
 	if busy := forward.Busy(err); busy != nil {
 		return codes.ResourceExhausted, max(busy.After, defaultRetryAfter), busy.NotTaken
 	}
-	if refused := forward.Refused(err); refused != nil {
-		switch refused.Reason {
+	if never := forward.Refused(err); never != nil {
+		switch never.Reason {
 		case forward.ReasonTooLarge:
 			return codes.ResourceExhausted, 0, true
 		case forward.ReasonUnsupported:
@@ -79,21 +107,18 @@ func classify(err error) (code codes.Code, after time.Duration, untouched bool) 
 func httpStatus(err error) (status int, after time.Duration) {
 	code, after, _ := classify(err)
 	var media errMediaType
-	switch {
-	case errors.As(err, &media):
+	if errors.As(err, &media) {
 		return http.StatusUnsupportedMediaType, 0
-	case code == codes.ResourceExhausted && after > 0:
-		return http.StatusTooManyRequests, after
-	case code == codes.ResourceExhausted:
-		return http.StatusRequestEntityTooLarge, 0
-	case code == codes.InvalidArgument:
-		return http.StatusBadRequest, 0
-	case code == codes.Unimplemented:
-		return http.StatusUnsupportedMediaType, 0
-	case code == codes.Unauthenticated:
-		return http.StatusUnauthorized, 0
 	}
-	return http.StatusServiceUnavailable, max(after, defaultRetryAfter)
+	for _, a := range answers {
+		if a.code == code && a.hint == (after > 0) {
+			status = a.http
+		}
+	}
+	if status == 0 || status == http.StatusServiceUnavailable {
+		return http.StatusServiceUnavailable, max(after, defaultRetryAfter)
+	}
+	return status, after
 }
 
 type errUnauthenticated struct{}
@@ -127,11 +152,12 @@ func fromStatus(err error) error {
 			untouched = untouched || d.Domain == errorDomain && d.Reason == notTaken
 		}
 	}
-	switch st.Code() {
-	case codes.InvalidArgument:
-		return &forward.RefusedError{Reason: forward.ReasonRejected, Err: err, NotTaken: untouched}
-	case codes.ResourceExhausted:
-		if after == 0 {
+	for _, a := range answers {
+		switch {
+		case a.code != st.Code() || a.hint && after == 0:
+		case a.verdict == refused:
+			return &forward.RefusedError{Reason: forward.ReasonRejected, Err: err, NotTaken: untouched}
+		case a.verdict == tooLarge && after == 0:
 			return &forward.RefusedError{Reason: forward.ReasonTooLarge, Err: err, NotTaken: untouched}
 		}
 	}
