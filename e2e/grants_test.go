@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -98,7 +101,7 @@ func TestGrants(t *testing.T) {
 	c, _ := collectorOf(t, fmt.Sprintf("dsn: %q", dsn), "retention: {logs: 12h, traces: 30d}")
 	c.ready()
 	sent("granted", 0).to(t, c.grpc)
-	mustFail(t, engine, "SELECT count() FROM otel.otel_logs", "Code: 497.")
+	mustFail(t, engine, "SELECT Body FROM otel.otel_logs", "Code: 497.")
 	mustFail(t, engine, "TRUNCATE TABLE otel.otel_logs", "Code: 497.")
 	mustFail(t, engine, "CREATE TABLE otel.otel_other (a UInt8) ENGINE = MergeTree ORDER BY a", "Code: 497.")
 	c.kill()
@@ -122,6 +125,28 @@ func TestGrants(t *testing.T) {
 	}
 	mustFail(t, engine, "INSERT INTO otel.otel_logs (Body) VALUES ('')", "Code: 497.")
 	mustFail(t, engine, "ALTER TABLE otel.otel_logs MODIFY TTL Timestamp + INTERVAL 1 DAY", "Code: 497.")
+
+	// What may be there is looked for, with the rights of who writes.
+	restrict(t, engine, "spillway_writer")
+	c, _ = collectorOf(t, fmt.Sprintf("dsn: %q", dsn), "create: false")
+	c.ready()
+	_, now := c.post("logs", nil)
+	trace := tracesOf(func(int) uint64 { return uint64(time.Now().UnixNano()) }, 0)
+	spans := 0
+	for _, r := range trace.ResourceSpans {
+		for _, s := range r.ScopeSpans {
+			spans += len(s.Spans)
+		}
+	}
+	m := forward.Marker{Stream: [16]byte{1}, After: now - 1, Until: now + 15}
+	for signal, body := range map[string][]byte{"logs": marked(t, numbered("redelivered", span{0, 10}), 10, m),
+		"traces": marked(t, trace, spans, m), "metrics": marked(t, points(20), 20, m)} {
+		for range 2 {
+			if status, _ := c.post(signal, body); status != http.StatusOK {
+				t.Errorf("%s, redelivered: %d", signal, status)
+			}
+		}
+	}
 }
 
 // everythingAllowed takes the restriction back.

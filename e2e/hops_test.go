@@ -57,21 +57,21 @@ func TestAGatewayWithALogKeepsIdentities(t *testing.T) {
 	}
 }
 
-// marked is a request of numbered records, behind a marker of a log that the test plays.
-func marked(t *testing.T, id string, s span, m forward.Marker) []byte {
+// marked is a request of that many items, behind a marker of a log that the test plays.
+func marked(t *testing.T, request proto.Message, items int, m forward.Marker) []byte {
 	t.Helper()
-	body, err := proto.Marshal(numbered(id, s))
+	body, err := proto.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Length, m.Items, m.Accepted = uint32(len(body)), uint32(s.to-s.from), time.Now().UnixNano()
+	m.Length, m.Items, m.Accepted = uint32(len(body)), uint32(items), time.Now().UnixNano()
 	return append(m.Append(nil), body...)
 }
 
 // post sends a body over OTLP/HTTP, and returns the status and ClickHouse's time in seconds.
-func (c *collector) post(body []byte, headers ...string) (status int, now uint32) {
+func (c *collector) post(signal string, body []byte, headers ...string) (status int, now uint32) {
 	c.t.Helper()
-	req, err := http.NewRequest("POST", "http://"+c.http+"/v1/logs", bytes.NewReader(body))
+	req, err := http.NewRequest("POST", "http://"+c.http+"/v1/"+signal, bytes.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -103,41 +103,41 @@ func TestIdentitiesOverHTTP(t *testing.T) {
 			t.Errorf("%d rows, want %d", got, want)
 		}
 	}
-	status, now := c.post(nil)
+	status, now := c.post("logs", nil)
 	if status != http.StatusOK {
 		t.Fatalf("an empty request: %d", status)
 	}
 	m := forward.Marker{Stream: [16]byte{7, 7, 7}, Seq: 5, Until: now + 15}
-	body := marked(t, t.Name(), span{0, 100}, m)
-	if status, _ := c.post(body); status != http.StatusOK {
+	body := marked(t, numbered(t.Name(), span{0, 100}), 100, m)
+	if status, _ := c.post("logs", body); status != http.StatusOK {
 		t.Errorf("fresh: %d", status)
 	}
 	rows(100)
 	forward.Stamp(body, now-1, now+15)
-	if status, _ := c.post(body); status != http.StatusOK {
+	if status, _ := c.post("logs", body); status != http.StatusOK {
 		t.Errorf("redelivered: %d", status)
 	}
 	rows(100)
 
 	// Somebody on the way sends it again by himself.
 	m.Seq = 6
-	body = marked(t, t.Name(), span{100, 200}, m)
-	if status, _ := c.post(body, "X-Envoy-Attempt-Count", "2"); status != http.StatusTooManyRequests {
+	body = marked(t, numbered(t.Name(), span{100, 200}), 100, m)
+	if status, _ := c.post("logs", body, "X-Envoy-Attempt-Count", "2"); status != http.StatusTooManyRequests {
 		t.Errorf("a proxy's second attempt: %d", status)
 	}
 	rows(100)
-	if status, _ := c.post(body, "X-Envoy-Attempt-Count", "1"); status != http.StatusOK {
+	if status, _ := c.post("logs", body, "X-Envoy-Attempt-Count", "1"); status != http.StatusOK {
 		t.Errorf("its first: %d", status)
 	}
-	if status, _ := c.post(body, "X-Envoy-Attempt-Count", "3"); status != http.StatusOK {
+	if status, _ := c.post("logs", body, "X-Envoy-Attempt-Count", "3"); status != http.StatusOK {
 		t.Errorf("what is there: %d", status)
 	}
 	rows(200)
 
 	// A marker that we do not know.
-	body = marked(t, t.Name(), span{200, 300}, m)
+	body = marked(t, numbered(t.Name(), span{200, 300}), 100, m)
 	body[3] = forward.MarkerVersion + 1
-	if status, _ := c.post(body); status != http.StatusOK {
+	if status, _ := c.post("logs", body); status != http.StatusOK {
 		t.Errorf("a newer marker: %d", status)
 	}
 	rows(300)

@@ -19,7 +19,18 @@
 CREATE ROLE IF NOT EXISTS spillway_writer;
 GRANT INSERT ON otel.otel_* TO spillway_writer;
 GRANT SELECT ON otel.spillway_schema_migrations TO spillway_writer;
+-- What may have been stored before is looked for by its identity. On a cluster the same on otel_logs_local and so on.
+GRANT SELECT(IngestStream, IngestSeq, Timestamp) ON otel.otel_logs TO spillway_writer;
+GRANT SELECT(IngestStream, IngestSeq, Timestamp) ON otel.otel_traces TO spillway_writer;
+GRANT SELECT(IngestStream, IngestSeq, TimeUnix) ON otel.otel_metrics_gauge TO spillway_writer;
+GRANT SELECT(IngestStream, IngestSeq, TimeUnix) ON otel.otel_metrics_sum TO spillway_writer;
+GRANT SELECT(IngestStream, IngestSeq, TimeUnix) ON otel.otel_metrics_histogram TO spillway_writer;
+GRANT SELECT(IngestStream, IngestSeq, TimeUnix) ON otel.otel_metrics_exponential_histogram TO spillway_writer;
+GRANT SELECT(IngestStream, IngestSeq, TimeUnix) ON otel.otel_metrics_summary TO spillway_writer;
+-- Parsed only: on a cluster every replica is asked.
+GRANT REMOTE ON *.* TO spillway_writer;
 -- Parsed only: where the server's select_from_system_db_requires_grant is on, as in its own config.xml.
+GRANT SELECT ON system.processes TO spillway_writer;
 GRANT SELECT ON system.databases TO spillway_writer;
 GRANT SELECT ON system.tables TO spillway_writer;
 GRANT SELECT ON system.columns TO spillway_writer;
