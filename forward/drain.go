@@ -40,7 +40,7 @@ type Drain struct {
 	Claims *Claims // shared by all that send to Next
 
 	outage outage
-	places chan struct{} // one for each batch that is put together or sent
+	places chan struct{} // one for each batch that is sent
 	bodies chan []byte   // to use again
 	aside  atomic.Int32  // batches that wait without a place
 }
@@ -57,14 +57,14 @@ func (d *Drain) Run(ctx context.Context) error {
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	for {
-		if err := d.enter(ctx); err != nil {
-			return err
-		}
 		p, err := b.Next(ctx, d.body())
-		if p == nil {
-			d.leave()
-		} else {
+		if p != nil {
 			d.Limiter.Charge(int64(cap(p.body)))
+			// Not before there is a batch: one that stepped aside may be waiting for the place.
+			if err := d.enter(ctx); err != nil {
+				d.Limiter.Give(int64(cap(p.body)))
+				return err
+			}
 			sending.Go(func() {
 				d.send(ctx, p)
 				d.leave()

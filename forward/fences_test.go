@@ -186,6 +186,33 @@ func TestWaitingForAFenceKeepsNobody(t *testing.T) {
 	})
 }
 
+// One that stepped aside comes back when nothing else is to be sent.
+func TestWhoStepsAsideComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openLog(t)
+		out := &watcher{answers: func(n int, _ context.Context, _ []tried) error {
+			if n == 0 {
+				return errors.New("the connection broke")
+			}
+			return nil
+		}}
+		d := fenced(store, out)
+		d.Parallel = 1
+		putItems(t, store, 1, "x")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- d.Run(ctx) }()
+		time.Sleep(time.Minute)
+		if n := len(out.seen()); n != 2 {
+			t.Errorf("%d attempts within a minute, want a second one", n)
+		}
+		cancel()
+		<-done
+		store.CloseWrite()
+		store.Close()
+	})
+}
+
 // A record that came from elsewhere may be there twice: it is looked for, and of two copies one is
 // sent at a time.
 func TestCopiesOfARecordWaitForEachOther(t *testing.T) {
