@@ -127,6 +127,7 @@ func (w *Writer) sift(ctx context.Context, c *caller, before []*caller) (stored 
 	if len(l.sought) > 0 {
 		if err := w.lookups.do(ctx, l); err != nil {
 			w.noteError(err)
+			w.log.Warn("what may be stored already cannot be looked up, its senders wait", "hint", look(err).hint, "err", err)
 			return 0, &forward.BusyError{NotTaken: true, Err: err}
 		}
 	}

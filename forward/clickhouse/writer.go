@@ -174,6 +174,13 @@ func (w *Writer) once(ctx context.Context, signal forward.Signal, c *caller, siz
 		}
 		c.until = min(c.until, forward.Fence(now.Add(forward.AttemptTime+forward.ClockError)))
 	}
+	_, _, soft, _ := w.limiter.Usage()
+	defer w.waiting[signal].Add(-size)
+	if all := w.waiting[signal].Add(size); all > soft/share && all > size {
+		return 0, &forward.BusyError{NotTaken: true, Err: fmt.Errorf("%w: rows of %s that wait for ClickHouse take %d MiB", forward.ErrMemory, signal, all>>20)}
+	}
+	w.limiter.Charge(size)
+	defer w.limiter.Give(size)
 	before := w.under.enter(c)
 	defer func() { w.under.leave(c, err) }()
 	if c.again && checked {
@@ -184,11 +191,11 @@ func (w *Writer) once(ctx context.Context, signal forward.Signal, c *caller, siz
 	if len(c.rows)+len(c.pieces) == 0 {
 		return stored, nil
 	}
-	return stored, w.wait(ctx, signal, c, size)
+	return stored, w.wait(ctx, signal, c)
 }
 
 // wait has the caller's rows inserted, unless they would only wait in vain.
-func (w *Writer) wait(ctx context.Context, signal forward.Signal, c *caller, size int64) error {
+func (w *Writer) wait(ctx context.Context, signal forward.Signal, c *caller) error {
 	for _, rows := range c.rows {
 		if err := w.targets[rows.Table()].waiting(); err != nil {
 			return &forward.BusyError{After: heldFor(err), NotTaken: true, Err: fmt.Errorf("%s: %w", rows.Table().Name(), err)}
@@ -201,13 +208,6 @@ func (w *Writer) wait(ctx context.Context, signal forward.Signal, c *caller, siz
 	for _, rows := range c.pieces {
 		c.items += rows.Len()
 	}
-	_, _, soft, _ := w.limiter.Usage()
-	defer w.waiting[signal].Add(-size)
-	if all := w.waiting[signal].Add(size); all > soft/share && all > size {
-		return &forward.BusyError{NotTaken: true, Err: fmt.Errorf("%w: rows of %s that wait for ClickHouse take %d MiB", forward.ErrMemory, signal, all>>20)}
-	}
-	w.limiter.Charge(size)
-	defer w.limiter.Give(size)
 	return w.fly(ctx, signal, c)
 }
 
