@@ -119,6 +119,32 @@ func TestIdentitiesOverHTTP(t *testing.T) {
 	}
 	rows(100)
 
+	// Each signal's rows are found by their own times.
+	trace := tracesOf(func(i int) uint64 { return uint64(time.Now().UnixNano()) + uint64(i)*123456789 }, 0)
+	spans := 0
+	for _, r := range trace.ResourceSpans {
+		for _, s := range r.ScopeSpans {
+			spans += len(s.Spans)
+		}
+	}
+	for signal, request := range map[string]proto.Message{"traces": trace, "metrics": points(20)} {
+		items := map[string]int{"traces": spans, "metrics": 20}[signal]
+		body := marked(t, request, items, m)
+		for i := range 3 { // each time in other company, so that no token knows it
+			other := m
+			other.Seq += uint64(100 * (i + 1))
+			if status, _ := c.post(signal, append(body, marked(t, request, items, other)...)); status != http.StatusOK {
+				t.Errorf("%s: %d", signal, status)
+			}
+			forward.Stamp(body, now-1, now+15)
+		}
+	}
+	for table, n := range map[string]uint64{"otel_traces": uint64(spans), "otel_metrics_gauge": 10, "otel_metrics_sum": 8, "otel_metrics_histogram": 2} {
+		if got := one(t, conn, "SELECT count() FROM "+table+" WHERE IngestStream = ? AND IngestSeq = 5", m.StreamID()); got != n {
+			t.Errorf("%s: %d rows, want %d", table, got, n)
+		}
+	}
+
 	// Somebody on the way sends it again by himself.
 	m.Seq = 6
 	body = marked(t, numbered(t.Name(), span{100, 200}), 100, m)

@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Sought are records that may be in a table: those of one stream numbered First to Last, if their
@@ -19,8 +20,9 @@ type Sought struct {
 func (t *Table) PresentSQL(o Options, sought []Sought) string {
 	var any []string
 	for _, s := range sought {
+		since := s.Since - s.Since%int64(time.Second) // a DateTime was cut to it
 		any = append(any, fmt.Sprintf("IngestStream = '%s' AND IngestSeq BETWEEN %d AND %d AND %[4]s BETWEEN fromUnixTimestamp64Nano(%d, 'UTC') AND fromUnixTimestamp64Nano(%d, 'UTC')",
-			s.Stream, s.First, s.Last, t.TimeColumn(), s.Since, s.Till))
+			s.Stream, s.First, s.Last, t.TimeColumn(), since, s.Till))
 	}
 	from, replica := Ident(o.Database)+"."+Ident(t.name), "0"
 	if cluster := o.replicas(); cluster != "" {
