@@ -4,6 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 DURATION ?= 0
 DATA_DIR ?= spillway-data
+T ?= 10m
 UNIT := ./wal/... ./forward/... ./agent/... ./tail/... ./schema/... ./cmd/...
 
 .PHONY: help
@@ -53,6 +54,10 @@ otelcol: ## build the OpenTelemetry Collector that ours is compared with (once, 
 .PHONY: compare
 compare: engine ## measure ours against it; ARGS="-only logs", ARGS="-disk -rows 1000000", ARGS=-h
 	$(GO) run ./e2e/compare $(ARGS)
+
+.PHONY: torture
+torture: engine ## kill -9, full disks and bad networks for T=10m: nothing may be lost or there twice; SEED=n repeats a schedule
+	$(GO) run ./e2e/torture -t $(T) $(if $(SEED),-seed $(SEED)) $(ARGS)
 
 .PHONY: golden
 golden: ## write the golden files again

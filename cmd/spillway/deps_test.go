@@ -49,6 +49,7 @@ var arrows = map[string]row{
 	"schema/queries":                {}, // files and tests
 	"e2e":                           {},
 	"e2e/compare":                   {}, // it compares programs, and looks into none
+	"e2e/torture":                   {}, // likewise
 }
 
 func TestArrows(t *testing.T) {
