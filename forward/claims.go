@@ -25,7 +25,7 @@ type Claims struct {
 
 // take waits until none of ids is taken, and takes them all.
 func (c *Claims) take(ctx context.Context, ids []identity) error {
-	for {
+	for len(ids) > 0 {
 		freed := c.try(ids)
 		if freed == nil {
 			return nil
@@ -36,6 +36,7 @@ func (c *Claims) take(ctx context.Context, ids []identity) error {
 			return context.Cause(ctx)
 		}
 	}
+	return nil
 }
 
 func (c *Claims) try(ids []identity) (wait chan struct{}) {
@@ -56,6 +57,9 @@ func (c *Claims) try(ids []identity) (wait chan struct{}) {
 }
 
 func (c *Claims) give(ids []identity) {
+	if len(ids) == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range ids {

@@ -60,14 +60,14 @@ func (d *Drain) Run(ctx context.Context) error {
 		p, err := b.Next(ctx, d.body())
 		if p != nil {
 			d.Limiter.Charge(int64(cap(p.body)))
-			// Not before there is a batch: one that stepped aside may be waiting for the place.
-			if err := d.enter(ctx); err != nil {
+			done, err := d.enter(ctx, p)
+			if err != nil {
 				d.Limiter.Give(int64(cap(p.body)))
 				return err
 			}
 			sending.Go(func() {
-				d.send(ctx, p)
-				d.leave()
+				d.deliver(ctx, p, p.parts)
+				done()
 				d.Limiter.Give(int64(cap(p.body)))
 				select {
 				case d.bodies <- p.body:
@@ -96,17 +96,26 @@ func (d *Drain) holdBack() (stop func()) {
 	return func() { timer.Stop() }
 }
 
-// enter waits for a place.
-func (d *Drain) enter(ctx context.Context) error {
+// enter waits until p may be sent; done is due when it was. Nobody has a place while waiting for
+// anything else, for one that stepped aside needs it to come back.
+func (d *Drain) enter(ctx context.Context, p *parcel) (done func(), err error) {
+	var copied []identity // or may be
+	for _, part := range p.parts {
+		if part.entry.Stream != d.Log.Stream() || part.after > 0 {
+			copied = append(copied, part.id)
+		}
+	}
+	if err := d.Claims.take(ctx, copied); err != nil {
+		return nil, err
+	}
 	select {
 	case d.places <- struct{}{}:
-		return nil
+		return func() { <-d.places; d.Claims.give(copied) }, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		d.Claims.give(copied)
+		return nil, context.Cause(ctx)
 	}
 }
-
-func (d *Drain) leave() { <-d.places }
 
 func (d *Drain) body() []byte {
 	select {
@@ -115,24 +124,6 @@ func (d *Drain) body() []byte {
 	default:
 		return nil
 	}
-}
-
-// send delivers p. Records that may have a copy are taken by nobody else meanwhile.
-func (d *Drain) send(ctx context.Context, p *parcel) {
-	var ids []identity
-	for i := range p.parts {
-		part := &p.parts[i]
-		if part.entry.Stream != d.Log.Stream() || part.after > 0 {
-			ids = append(ids, part.id)
-		}
-	}
-	if len(ids) > 0 {
-		if d.Claims.take(ctx, ids) != nil {
-			return
-		}
-		defer d.Claims.give(ids)
-	}
-	d.deliver(ctx, p, p.parts)
 }
 
 // deliver hands over parts of p, which are contiguous, and acknowledges them in the log.
@@ -214,7 +205,7 @@ func (d *Drain) stepAside() bool {
 		d.aside.Add(-1)
 		return false
 	}
-	d.leave()
+	<-d.places
 	return true
 }
 

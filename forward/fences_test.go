@@ -258,6 +258,28 @@ func TestCopiesOfARecordWaitForEachOther(t *testing.T) {
 	})
 }
 
+// Copies that wait do not take the place that the first one needs to come back.
+func TestCopiesDoNotWaitForThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openLog(t)
+		out := &watcher{answers: func(n int, _ context.Context, _ []tried) error {
+			if n == 0 {
+				return errors.New("the connection broke")
+			}
+			return nil
+		}}
+		d := fenced(store, out)
+		relayed := string(append(Marker{Stream: [16]byte{9}, Seq: 7, Length: 3, Items: 1}.Append(nil), "abc"...))
+		for range 3 * d.Parallel {
+			putItems(t, store, 1, relayed)
+		}
+		d.runToEnd(t, store)
+		if n := len(out.seen()); n != 3*d.Parallel+1 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
 // A parked record brings its fences along.
 func TestAParkedRecordKeepsItsFences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

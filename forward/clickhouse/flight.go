@@ -30,9 +30,9 @@ type caller struct {
 	anonymous bool           // some rows have no identity
 	done      chan error
 
-	runs  []run  // the records that have an identity
-	until uint32 // the earliest fence of them, on the server's clock; 0: none
-	again bool   // some may have been stored before
+	runs  runs              // the records that have an identity
+	again map[name]struct{} // those that may have been stored before
+	until uint32            // the earliest fence of all, on the server's clock; 0: none
 
 	left  chan struct{} // closed when it has ended, and how is known
 	ended error

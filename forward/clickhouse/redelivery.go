@@ -1,9 +1,11 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -19,20 +21,45 @@ type run struct {
 	after       uint32 // as in forward.Marker: until then an earlier attempt may be stored; 0: fresh
 }
 
-func (r run) has(stream string, seq uint64) bool {
-	return r.stream == stream && r.first <= seq && seq <= r.last
+// before orders runs by their streams and numbers.
+func (r run) before(o run) int {
+	return cmp.Or(cmp.Compare(r.stream, o.stream), cmp.Compare(r.first, o.first))
 }
 
-func (r run) overlaps(o run) bool {
-	return r.stream == o.stream && r.first <= o.last && o.first <= r.last
-}
+// runs are in order.
+type runs []run
 
 // find is the run that has a record, nil if none has.
-func find(runs []run, stream string, seq uint64) *run {
-	if i := slices.IndexFunc(runs, func(r run) bool { return r.has(stream, seq) }); i >= 0 {
-		return &runs[i]
+func (r runs) find(stream string, seq uint64) *run {
+	i, found := slices.BinarySearchFunc(r, run{stream: stream, first: seq}, run.before)
+	if !found {
+		i-- // the last one that begins before it
 	}
-	return nil
+	if i < 0 || r[i].stream != stream || r[i].last < seq {
+		return nil
+	}
+	return &r[i]
+}
+
+// meet says whether the two have a record in common.
+func (r runs) meet(o runs) bool {
+	for len(r) > 0 && len(o) > 0 {
+		switch {
+		case r[0].stream == o[0].stream && r[0].first <= o[0].last && o[0].first <= r[0].last:
+			return true
+		case r[0].before(o[0]) < 0:
+			r = r[1:]
+		default:
+			o = o[1:]
+		}
+	}
+	return false
+}
+
+// A name is a record's identity.
+type name struct {
+	stream string
+	seq    uint64
 }
 
 // name gives the caller a record's identity and fences. It says whether the caller has it already.
@@ -41,13 +68,18 @@ func (c *caller) name(stream string, m *forward.Marker, repeated bool) (twice bo
 	if repeated {
 		after = max(after, m.Until, 1)
 	}
-	if after > 0 && find(c.runs, stream, m.Seq) != nil {
-		return true
+	if after > 0 {
+		if _, twice = c.again[name{stream, m.Seq}]; twice {
+			return true
+		}
+		if c.again == nil {
+			c.again = make(map[name]struct{})
+		}
+		c.again[name{stream, m.Seq}] = struct{}{}
 	}
 	if m.Until > 0 && (c.until == 0 || m.Until < c.until) {
 		c.until = m.Until
 	}
-	c.again = c.again || after > 0
 	if n := len(c.runs); n > 0 && c.runs[n-1].stream == stream && c.runs[n-1].last+1 == m.Seq && c.runs[n-1].after == after {
 		c.runs[n-1].last = m.Seq
 		return false
@@ -60,25 +92,32 @@ func (c *caller) name(stream string, m *forward.Marker, repeated bool) (twice bo
 // way in this process waits for that attempt, and shares in its success.
 type underway struct {
 	mu      sync.Mutex
-	streams map[string][]*caller
+	streams map[string]map[*caller]struct{}
 }
 
 // enter adds c, and returns those who came before it with records that it has, too.
 func (u *underway) enter(c *caller) (before []*caller) {
+	slices.SortFunc(c.runs, run.before)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.streams == nil {
-		u.streams = make(map[string][]*caller)
+		u.streams = make(map[string]map[*caller]struct{})
 	}
-	for _, r := range c.runs {
-		for _, o := range u.streams[r.stream] {
-			if c.again && o != c && !slices.Contains(before, o) && slices.ContainsFunc(o.runs, r.overlaps) {
+	asked := make(map[*caller]struct{})
+	for stream := range c.streams() {
+		there := u.streams[stream]
+		for o := range there {
+			if _, done := asked[o]; !done && len(c.again) > 0 && c.runs.meet(o.runs) {
 				before = append(before, o)
 			}
+			asked[o] = struct{}{}
 		}
-		if all := u.streams[r.stream]; !slices.Contains(all, c) {
-			u.streams[r.stream] = append(all, c)
+		if there == nil {
+			there = make(map[*caller]struct{})
+			u.streams[stream] = there
 		}
+		there[c] = struct{}{}
+		asked[c] = struct{}{}
 	}
 	return before
 }
@@ -89,10 +128,20 @@ func (u *underway) leave(c *caller, err error) {
 	close(c.left)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, r := range c.runs {
-		all := slices.DeleteFunc(u.streams[r.stream], func(o *caller) bool { return o == c })
-		if u.streams[r.stream] = all; len(all) == 0 {
-			delete(u.streams, r.stream)
+	for stream := range c.streams() {
+		if delete(u.streams[stream], c); len(u.streams[stream]) == 0 {
+			delete(u.streams, stream)
+		}
+	}
+}
+
+// streams yields those of c's records, each once.
+func (c *caller) streams() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i, r := range c.runs {
+			if (i == 0 || c.runs[i-1].stream != r.stream) && !yield(r.stream) {
+				return
+			}
 		}
 	}
 }
@@ -107,7 +156,7 @@ var errEarlier = errors.New("an earlier attempt to send these records may still 
 // not there will not appear any more is not asked of timers, but of the server: see
 // docs/adr/0012.
 func (w *Writer) sift(ctx context.Context, c *caller, before []*caller) (stored int, err error) {
-	var known []run
+	var known runs
 	for _, o := range before {
 		select {
 		case <-o.left:
@@ -118,6 +167,7 @@ func (w *Writer) sift(ctx context.Context, c *caller, before []*caller) (stored 
 			known = append(known, o.runs...)
 		}
 	}
+	slices.SortFunc(known, run.before)
 	l := &lookup{sought: make(map[*schema.Table][]schema.Sought)}
 	for _, rows := range c.rows {
 		if sought := c.sought(rows, known); len(sought) > 0 {
@@ -135,12 +185,12 @@ func (w *Writer) sift(ctx context.Context, c *caller, before []*caller) (stored 
 }
 
 // sought is what has to be asked about rows.
-func (c *caller) sought(rows *schema.Rows, known []run) (sought []schema.Sought) {
+func (c *caller) sought(rows *schema.Rows, known runs) (sought []schema.Sought) {
 	since, till := rows.Bounds()
 	var last *run
 	for u := range rows.Units() {
-		r := find(c.runs, u.Stream, u.Seq)
-		if r == nil || r.after == 0 || find(known, u.Stream, u.Seq) != nil {
+		r := c.runs.find(u.Stream, u.Seq)
+		if r == nil || r.after == 0 || known.find(u.Stream, u.Seq) != nil {
 			continue
 		}
 		if r == last {
@@ -155,7 +205,7 @@ func (c *caller) sought(rows *schema.Rows, known []run) (sought []schema.Sought)
 
 // drop takes out of c what is known to be stored or was found, and says how many rows that are.
 // Units that were found in part become pieces. An error says when to come again.
-func (c *caller) drop(known []run, l *lookup) (stored int, err error) {
+func (c *caller) drop(known runs, l *lookup) (stored int, err error) {
 	var left []*schema.Rows
 	identified := false
 	wait := time.Duration(0)
@@ -164,20 +214,20 @@ func (c *caller) drop(known []run, l *lookup) (stored int, err error) {
 		there, pieces := 0, 0
 		for u := range rows.Units() {
 			n := u.To - u.From
-			r := find(c.runs, u.Stream, u.Seq)
+			r := c.runs.find(u.Stream, u.Seq)
 			if r == nil || r.after == 0 {
 				keep = append(keep, u)
 				continue
 			}
 			found := l.found[unit{rows.Table(), u.Stream, u.Seq, rows.Partition()}]
 			switch {
-			case find(known, u.Stream, u.Seq) != nil || found >= n:
+			case known.find(u.Stream, u.Seq) != nil || found >= n:
 				there += n
 			case !l.at.settled(rows.Table(), r.after):
 				wait = max(wait, l.at.waitFor(r.after))
 			case found == 0:
 				keep = append(keep, u)
-			default:
+			default: // some of them
 				c.pieces = append(c.pieces, rows.Only([]schema.Unit{u}))
 				pieces++
 			}

@@ -183,7 +183,7 @@ func (w *Writer) once(ctx context.Context, signal forward.Signal, c *caller, siz
 	defer w.limiter.Give(size)
 	before := w.under.enter(c)
 	defer func() { w.under.leave(c, err) }()
-	if c.again && checked {
+	if len(c.again) > 0 && checked {
 		if stored, err = w.sift(ctx, c, before); err != nil {
 			return 0, err
 		}

@@ -468,7 +468,7 @@ func TestABlockThatMayBeStoredIsNotCut(t *testing.T) {
 			switch n {
 			case 0:
 				return errors.New("connection reset")
-			case 1, 2, 3:
+			case 1, 2: // a third wait, at its longest, would be past the callers' deadline
 				return &driver.Exception{Code: 241, Message: "Memory limit exceeded"}
 			}
 			return nil
