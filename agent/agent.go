@@ -257,7 +257,7 @@ func (a *Agent) newDrains(out Target) (drains []*forward.Drain) {
 			Circuit: a.circuit, Limiter: a.limiter, Metrics: a.metrics, DeadLetters: letters, Parked: a.store.Lane(parked(s)),
 			Woken: out.Woken, OnFailure: a.spillIfOverflow(), Logger: a.log, Fences: fences, Claims: claims}
 		slow := forward.Drain{Log: a.store.Lane(parked(s)), Signal: s, Next: out, Parallel: 1,
-			Batch:   forward.BatchConfig{SendBatchSize: 1, Timeout: time.Second},
+			Batch:   a.cfg.Batch,
 			Retry:   forward.RetryConfig{InitialInterval: a.cfg.Retry.MaxInterval, MaxInterval: 10 * a.cfg.Retry.MaxInterval, MaxElapsedTime: a.cfg.Retry.MaxElapsedTime},
 			Circuit: a.circuit, Limiter: a.limiter, Metrics: a.metrics, DeadLetters: letters, Logger: a.log, Fences: fences, Claims: claims}
 		drains = append(drains, &d, &slow)

@@ -128,8 +128,8 @@ func (d *Drain) body() []byte {
 
 // deliver hands over parts of p, which are contiguous, and acknowledges them in the log.
 func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
-	back, passed := NewBackoff(d.Retry), d.Circuit.Successes()
-	for try := 1; ctx.Err() == nil; try++ {
+	back, passed, tries := NewBackoff(d.Retry), d.Circuit.Successes(), 0
+	for ctx.Err() == nil {
 		woken := d.wokenChan()
 		probe, err := d.Circuit.Enter(ctx)
 		if err != nil {
@@ -148,7 +148,7 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 			if parts = parts[len(now):]; len(parts) == 0 {
 				return
 			}
-			try, passed = 0, d.Circuit.Successes()
+			tries, passed = 0, d.Circuit.Successes()
 			continue
 		case Refused(err) != nil:
 			if d.refused(ctx, p, now, Refused(err)) {
@@ -160,13 +160,22 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 		case d.OnFailure != nil:
 			d.OnFailure()
 		}
-		if try > parkAfter && d.Circuit.Successes() > passed && d.isolate(ctx, p, parts) {
+		if d.says(err, parts) {
+			tries++
+		}
+		if tries > parkAfter && d.Circuit.Successes() > passed && d.isolate(ctx, p, parts) {
 			return
 		}
 		if d.wait(ctx, d.pause(back, err, parts), woken, parts) {
 			back.Reset()
 		}
 	}
+}
+
+// says reports whether err may be about the records. An attempt that was not sent is not about
+// them, and a look for them that came too soon is not either.
+func (d *Drain) says(err error, parts []parcelPart) bool {
+	return !NotTaken(err) || !errors.Is(err, ErrNotSent) && d.fenced(parts) == 0
 }
 
 // wait is sleep. A batch that waits for a fence keeps no new ones from being sent: it gives its

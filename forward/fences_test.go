@@ -322,6 +322,50 @@ func TestAParkedRecordKeepsItsFences(t *testing.T) {
 	})
 }
 
+// A record is not to blame for looks that came too soon, or for a peer that was not there.
+func TestOnlyWhatIsAboutARecordParksIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openLog(t, "parked-logs")
+		looks := 0
+		out := &watcher{answers: func(n int, _ context.Context, records []tried) error {
+			switch {
+			case records[0].seq > 0:
+				return nil
+			case records[0].after == 0:
+				return errors.New("the connection broke")
+			case Fence(time.Now().Add(ahead)) <= records[0].after:
+				looks++
+				return &BusyError{NotTaken: true, Err: errors.New("too soon to say")}
+			}
+			return nil
+		}}
+		d := fenced(store, out)
+		d.Parked = store.Lane("parked-logs")
+		d.Woken = func() <-chan struct{} { // somebody comes back every second
+			c := make(chan struct{})
+			time.AfterFunc(time.Second, func() { close(c) })
+			return c
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- d.Run(ctx) }()
+		for i := range 30 {
+			putItems(t, store, 1, fmt.Sprint(i))
+			time.Sleep(time.Second)
+		}
+		cancel()
+		<-done
+		if looks <= parkAfter {
+			t.Errorf("%d looks, too few to tell", looks)
+		}
+		if n := d.Parked.Stats().Appended; n > 0 {
+			t.Errorf("%d items were parked", n)
+		}
+		store.CloseWrite()
+		store.Close()
+	})
+}
+
 // The first batch of all learns what time it is, and goes out with fences.
 func TestTheFirstBatchHasFences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
