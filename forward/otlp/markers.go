@@ -32,10 +32,12 @@ func unmarked(body []byte) (plain []byte, unknown int, err error) {
 			continue
 		}
 		markers = append(markers, span{from, at})
+		_, length := binary.Uvarint(body[from+n:])
+		payload := body[from+n+max(length, 0) : at]
 		if m, _, err := forward.ParseMarker(body[from:]); err == nil {
 			at += int(m.Length)
-		} else if version := body[from+n : at]; len(version) > 1 && version[1] != forward.MarkerVersion {
-			unknown++ // the length of the field stands before it, in one byte for all versions so far
+		} else if tag&7 == 2 && len(payload) > 0 && payload[0] != forward.MarkerVersion { // every version begins with it
+			unknown++
 		} else {
 			return nil, 0, fmt.Errorf("record at byte %d: %w", from, err)
 		}
