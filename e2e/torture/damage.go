@@ -132,6 +132,11 @@ func (c *cluster) destroy(a *agent, g generation, r *rand.Rand) (replay func(), 
 	if kept, err := c.generations(copied); err != nil || len(kept) != 1 || kept[0] != g {
 		return replay, fmt.Errorf("the copy of %+v has %+v: %w", g, kept, err)
 	}
+	if exec.Command(c.spillway, "wal", "verify", copied).Run() != nil {
+		// The header that says where it ends was damaged before: a replay would do its work, and complain.
+		c.event("%s: the copy of %s is not whole, it is left alone", a.name, g)
+		return replay, os.RemoveAll(copied)
+	}
 	name := g.file(a.wal)
 	ways := []string{"overwritten", "emptied", "removed"}
 	way := ways[r.IntN(len(ways))]
