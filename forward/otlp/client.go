@@ -199,7 +199,10 @@ func (c *Client) Put(ctx context.Context, b forward.Batch) error {
 		return err
 	}
 	if err != nil {
-		return c.settle(e, err)
+		if heard := c.settle(e, err); forward.Refused(heard) == nil {
+			return heard
+		}
+		return &forward.BusyError{NotTaken: true, Err: err} // it is the question that was refused
 	}
 	resp, err := c.call(ctx, e, b.Signal, body)
 	if unsupportedCompression(err) && c.fallBack(e) {

@@ -199,6 +199,18 @@ func TestAPeerThatFailedIsAskedFirst(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// One that refuses the question has refused no batch.
+	odd := startPeer(t, &peer{answers: func(int, []byte) error { return status.Error(codes.InvalidArgument, "empty") }})
+	c = newTestClient(t, "auto", odd.addr)
+	for len(odd.bodies()) == 0 {
+		woken := c.Woken()
+		if err := c.Put(t.Context(), marked(77)); forward.Refused(err) != nil || !forward.NotTaken(err) {
+			t.Errorf("a peer that refuses the question: %v", err)
+		}
+		if len(odd.bodies()) == 0 {
+			<-woken
+		}
+	}
 	var kinds []bool
 	for _, body := range p.bodies() {
 		kinds = append(kinds, len(body) > 0)
