@@ -65,7 +65,7 @@ admin: {endpoint: %q}
 	a.equation()
 	lost, duplicated := l.verify(connect(t, engine.DSN()))
 	t.Logf("%d records acknowledged, lost %d, duplicated %d", l.ackedCount(), lost, duplicated)
-	if lost > 0 {
-		t.Errorf("%d acknowledged records lost", lost)
+	if lost > 0 || duplicated > 0 {
+		t.Errorf("%d acknowledged records lost, %d are there twice", lost, duplicated)
 	}
 }
