@@ -61,3 +61,19 @@ func granulesOf(t *testing.T, plan string) (read, all int) {
 	all, _ = strconv.Atoi(found[0][2])
 	return read, all
 }
+
+// On a cluster every replica is asked. There is one engine here, so this only shows that it is
+// ClickHouse's SQL.
+func TestLookupsOnAClusterAreClickHousesSQL(t *testing.T) {
+	e := enginetest.Shared(t)
+	for _, o := range []schema.Options{{Database: "otel", Cluster: "c"}, {Database: "otel", Managed: true}, {Database: "otel"}} {
+		e.SQL("EXPLAIN AST " + schema.ExecutingSQL(o))
+		for _, table := range schema.Tables() {
+			sql := table.PresentSQL(o, []schema.Sought{{Stream: "00", First: 1, Last: 2, Since: 1, Till: 2}, {Stream: "01"}})
+			e.SQL("EXPLAIN AST " + sql)
+			if all := o.Cluster != "" || o.Managed; strings.Contains(sql, "clusterAllReplicas(") != all {
+				t.Errorf("%+v: %s", o, sql)
+			}
+		}
+	}
+}
