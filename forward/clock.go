@@ -1,17 +1,8 @@
 package forward
 
 import (
-	"math"
 	"sync"
 	"time"
-)
-
-const (
-	// AttemptTime is how long one attempt to send a record may take until its rows are at
-	// ClickHouse; after that the server refuses them. See docs/adr/0012.
-	AttemptTime = 15 * time.Second
-	// ClockError is by how much two processes may differ about ClickHouse's time.
-	ClockError = 2 * time.Second
 )
 
 // A Clock tells ClickHouse's time by this process's monotonic clock, so that nobody who sets a
@@ -60,24 +51,3 @@ func (c *Clock) Here(there time.Time) time.Time {
 	}
 	return c.here.Add(there.Sub(c.there))
 }
-
-// Fences are what a sender states about its attempts.
-type Fences struct {
-	Clock   *Clock
-	Started time.Time // of this process: what an earlier one left may have been sent until then
-}
-
-// Next says what an attempt states that begins now: how long it may be stored itself (0: nobody
-// knows what time it is), until when what an earlier process sent may be, and the latest that any
-// attempt so far can have stated, unless the clock was set back since.
-func (f Fences) Next() (until, inherited, latest uint32) {
-	now, ok := f.Clock.Now()
-	if !ok {
-		return 0, 1, math.MaxUint32
-	}
-	started, _ := f.Clock.At(f.Started)
-	return Fence(now.Add(AttemptTime)), Fence(started.Add(AttemptTime + ClockError)), Fence(now.Add(AttemptTime + ClockError))
-}
-
-// Fence is the second on a Clock in which t is, as markers and ClickHouse's DateTime hold it.
-func Fence(t time.Time) uint32 { return uint32(max(t.Unix(), 1)) }

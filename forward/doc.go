@@ -15,5 +15,8 @@
 //	Drain     takes batches from one lane and delivers several at a time
 //	Retry     the one retry loop: waits, jitters, hears that the far side is back
 //
+// After an error a batch may be stored all the same, unless NotTaken says that it is not. Fences
+// and Claims are what a Drain states and holds so that it is stored once: docs/adr/0012.
+//
 // A Batch stays in the bytes it arrived in. Only package schema looks inside.
 package forward

@@ -3,12 +3,10 @@ package forward
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/spillway-io/spillway/wal"
 )
@@ -82,18 +80,6 @@ func (d *Drain) Run(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// holdBack has new records go first for as long as what an earlier process sent last may still
-// be stored: until then the old ones could only wait.
-func (d *Drain) holdBack() (stop func()) {
-	left := AttemptTime + ClockError - time.Since(d.Fences.Started)
-	if left <= 0 || d.Log.Stats().Recovered == 0 {
-		return func() {}
-	}
-	d.Log.HoldBack(true)
-	timer := time.AfterFunc(left, func() { d.Log.HoldBack(false) })
-	return func() { timer.Stop() }
 }
 
 // enter waits until p may be sent; done is due when it was. Nobody has a place while waiting for
@@ -172,57 +158,6 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 	}
 }
 
-// says reports whether err may be about the records. An attempt that was not sent is not about
-// them, and a look for them that came too soon is not either.
-func (d *Drain) says(err error, parts []parcelPart) bool {
-	return !NotTaken(err) || !errors.Is(err, ErrNotSent) && d.fenced(parts) == 0
-}
-
-// wait is sleep. A batch that waits for a fence keeps no new ones from being sent: it gives its
-// place away meanwhile.
-func (d *Drain) wait(ctx context.Context, after time.Duration, woken <-chan struct{}, parts []parcelPart) bool {
-	if d.fenced(parts) > 0 && d.stepAside() {
-		defer d.stepBack()
-	}
-	return sleep(ctx, after, woken)
-}
-
-// fenced is how long an earlier attempt of a record may still be stored.
-func (d *Drain) fenced(parts []parcelPart) (left time.Duration) {
-	now, ok := d.Fences.Clock.Now()
-	for _, p := range parts {
-		if end := time.Unix(int64(p.after)+1, 0); ok && end.After(now) {
-			left = max(left, end.Sub(now))
-		}
-	}
-	return left
-}
-
-// pause is how long to wait after err. The first look for a record that may be stored comes soon,
-// for it mostly is; the next one when the answer is certain, and no later.
-func (d *Drain) pause(back *Backoff, err error, parts []parcelPart) time.Duration {
-	wait := back.After(err)
-	if left := d.fenced(parts); left > 0 && NotTaken(err) {
-		return left
-	}
-	return wait
-}
-
-// stepAside gives a place away, unless too many did so or memory is short.
-func (d *Drain) stepAside() bool {
-	if d.aside.Add(1) > int32(d.Parallel) || d.Limiter.Pressure() != Normal {
-		d.aside.Add(-1)
-		return false
-	}
-	<-d.places
-	return true
-}
-
-func (d *Drain) stepBack() {
-	d.places <- struct{}{} // whoever has one gives it back
-	d.aside.Add(-1)
-}
-
 // delivered says that the next hop has taken over.
 func delivered(err error) bool { return err == nil || Partial(err) != nil }
 
@@ -251,20 +186,6 @@ func (d *Drain) put(ctx context.Context, p *parcel, parts []parcelPart) error {
 		}
 	}
 	return err
-}
-
-// stamp states the fences of an attempt that begins now, and returns its own.
-func (d *Drain) stamp(p *parcel, parts []parcelPart) uint32 {
-	until, inherited, latest := d.Fences.Next()
-	for i := range parts {
-		part := &parts[i]
-		if part.entry.Stream != d.Log.Stream() {
-			part.after = max(part.after, inherited)
-		}
-		part.after = min(part.after, latest)
-		Stamp(p.body[part.start:], part.after, until)
-	}
-	return until
 }
 
 func outcome(err error) string {
@@ -343,41 +264,4 @@ func (d *Drain) isolate(ctx context.Context, p *parcel, parts []parcelPart) bool
 	}
 	d.Logger.Warn("records that keep failing are parked and tried again slowly", "signal", d.Signal.String(), "records", len(parts))
 	return true
-}
-
-// An outage is logged when it begins, seldom while it lasts, and when it ends.
-type outage struct {
-	mu       sync.Mutex
-	since    time.Time
-	lastLine time.Time
-	attempts int
-}
-
-// outageEvery is how often a lasting outage is mentioned.
-const outageEvery = time.Minute
-
-func (d *Drain) note(err error, parts []parcelPart) {
-	o := &d.outage
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if delivered(err) || Refused(err) != nil {
-		if !o.since.IsZero() {
-			d.Logger.Info("delivering again", "signal", d.Signal.String(), "after", time.Since(o.since).Round(time.Millisecond), "failed_attempts", o.attempts)
-		}
-		o.since, o.lastLine, o.attempts = time.Time{}, time.Time{}, 0
-		return
-	}
-	if errors.Is(err, context.Canceled) || !d.says(err, parts) && !errors.Is(err, ErrNotSent) {
-		return // an end, or a look that came too soon
-	}
-	o.attempts++
-	if o.since.IsZero() {
-		o.since = time.Now()
-	}
-	if time.Since(o.lastLine) < outageEvery {
-		return
-	}
-	o.lastLine = time.Now()
-	d.Logger.Warn("delivery fails, the data waits in the log", "signal", d.Signal.String(), "records", len(parts),
-		"failing_for", time.Since(o.since).Round(time.Second), "attempts", o.attempts, "err", fmt.Sprint(err))
 }
