@@ -6,25 +6,27 @@ import (
 )
 
 // A Clock tells ClickHouse's time by this process's monotonic clock, so that nobody who sets a
-// clock here changes it. What it is told comes late and never early: it goes by what is furthest
-// ahead. The zero Clock knows nothing.
+// clock here changes it. What it is told may have been long under way: it goes by what is furthest
+// ahead, and turns back only when the clock there must have been set back. The zero Clock knows
+// nothing.
 type Clock struct {
 	mu    sync.Mutex
 	there time.Time // what it was there
 	here  time.Time // when that arrived; zero: never
 }
 
-// staleAfter is when a later reading counts even if it is behind: the clock there may have been
-// set back.
-const staleAfter = time.Minute
-
-// Set says that it is there at the other end, or was a little before now.
-func (c *Clock) Set(there time.Time) {
+// Set says that it was there at the other end at some time since it was asked.
+func (c *Clock) Set(there, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if age := now.Sub(c.here); c.here.IsZero() || age >= staleAfter || there.After(c.there.Add(age)) {
+	believed := c.there.Add(now.Sub(c.here))
+	atMost := there.Add(now.Sub(asked))
+	switch {
+	case c.here.IsZero() || there.After(believed):
 		c.there, c.here = there.Round(0), now
+	case atMost.Before(believed.Add(-ClockError)):
+		c.there, c.here = atMost.Round(0), now
 	}
 }
 

@@ -60,7 +60,7 @@ func (w *watcher) seen() [][]tried {
 // fenced is a drain that knows what time it is, and sends records one by one.
 func fenced(store *wal.Store, next Sink) *Drain {
 	d := newDrain(store, next)
-	d.Fences.Clock.Set(time.Now().Add(ahead))
+	d.Fences.Clock.Set(time.Now().Add(ahead), time.Now())
 	d.Fences.Started = time.Now()
 	d.Batch.SendBatchSize = 1
 	return d
@@ -373,7 +373,7 @@ func TestTheFirstBatchHasFences(t *testing.T) {
 		d := newDrain(store, nil)
 		out := &watcher{answers: func(_ int, _ context.Context, records []tried) error {
 			if records[0].until == 0 {
-				d.Fences.Clock.Set(time.Now().Add(ahead))
+				d.Fences.Clock.Set(time.Now().Add(ahead), time.Now())
 				return ErrUnfenced
 			}
 			return nil
@@ -392,7 +392,7 @@ func TestTheFirstBatchHasFences(t *testing.T) {
 }
 
 // A clock of another machine goes by the reading that was least delayed, and believes that it was
-// set back only after a while.
+// set back only when no delay explains it.
 func TestAClockGoesByWhatIsFurthestAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c Clock
@@ -409,20 +409,26 @@ func TestAClockGoesByWhatIsFurthestAhead(t *testing.T) {
 		if _, ok := c.Now(); ok {
 			t.Error("a clock that nobody has set tells the time")
 		}
-		c.Set(time.Now().Add(ahead - 3*time.Second)) // the answer took three seconds
+		ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+		c.Set(time.Now().Add(ahead-3*time.Second), ago(3*time.Second)) // the answer took three seconds
 		at(ahead - 3*time.Second)
-		c.Set(time.Now().Add(ahead))
+		c.Set(time.Now().Add(ahead), time.Now())
 		at(ahead)
-		time.Sleep(10 * time.Second)
-		c.Set(time.Now().Add(ahead - 8*time.Second))
-		at(ahead)
-		c.Set(time.Now().Add(ahead + time.Hour)) // set forward there
+		// Answers that were long under way turn nothing back, however old the last good one is: what
+		// was stated before would be taken for over.
+		for range 3 {
+			time.Sleep(10 * time.Minute)
+			c.Set(time.Now().Add(ahead-25*time.Second), ago(25*time.Second))
+			at(ahead)
+		}
+		c.Set(time.Now().Add(ahead+time.Hour), ago(time.Second)) // set forward there
 		at(ahead + time.Hour)
-		c.Set(time.Now().Add(ahead))
-		at(ahead + time.Hour)
-		time.Sleep(time.Minute)
-		c.Set(time.Now().Add(ahead)) // and back
-		at(ahead)
+		c.Set(time.Now().Add(ahead), ago(time.Minute)) // and back: within the minute that this took
+		at(ahead + time.Minute)
+		c.Set(time.Now().Add(ahead), ago(time.Second)) // within a second
+		at(ahead + time.Second)
+		c.Set(time.Now().Add(ahead), time.Now()) // close enough
+		at(ahead + time.Second)
 	})
 }
 
@@ -431,11 +437,11 @@ func TestAClockThatWasSetBackIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := openLog(t)
 		d := newDrain(store, nil)
-		d.Fences.Clock.Set(time.Now().Add(ahead + time.Hour))
+		d.Fences.Clock.Set(time.Now().Add(ahead+time.Hour), time.Now())
 		out := &watcher{answers: func(n int, _ context.Context, _ []tried) error {
 			if n == 0 {
 				time.Sleep(2 * time.Minute)
-				d.Fences.Clock.Set(time.Now().Add(ahead))
+				d.Fences.Clock.Set(time.Now().Add(ahead), time.Now())
 				return errors.New("the connection broke")
 			}
 			return nil

@@ -132,10 +132,11 @@ func (c *Conn) Ping(ctx context.Context) error {
 		return err
 	}
 	var at time.Time
+	asked := time.Now()
 	if err := c.conn.QueryRow(ctx, "SELECT now64(9)").Scan(&at); err != nil {
 		return err
 	}
-	c.clock.Set(at)
+	c.clock.Set(at, asked)
 	return nil
 }
 

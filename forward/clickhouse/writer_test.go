@@ -101,7 +101,7 @@ func (s *server) insert(_ context.Context, t *schema.Table, block []byte, token 
 
 func newTestWriter(s *server) *Writer {
 	l := forward.NewLimiter(1<<40, 1<<40, forward.Soft, time.Second, slog.New(slog.DiscardHandler))
-	s.clock.Set(time.Now().Add(ahead))
+	s.clock.Set(time.Now().Add(ahead), time.Now())
 	w := newWriter(s, Config{Batch: DefaultBatchConfig(), Retry: forward.DefaultRetryConfig()}, l, forward.NewCounters(nil, "test"), slog.New(slog.DiscardHandler))
 	w.Ready()
 	return w

@@ -311,9 +311,10 @@ func (c *Client) call(ctx context.Context, e *endpoint, sig forward.Signal, body
 	ctx, sent := watchSent(ctx)
 	var trailer metadata.MD
 	var in raw
+	asked := time.Now()
 	err := e.conn.Invoke(ctx, "/"+services[sig]+"/Export", &out, &in, append(opts, grpc.Trailer(&trailer))...)
 	if nanos, err := strconv.ParseInt(first(trailer.Get(clockHeader)), 10, 64); err == nil {
-		c.clock.Set(time.Unix(0, nanos))
+		c.clock.Set(time.Unix(0, nanos), asked)
 	}
 	if err != nil {
 		if !sent.Load() {
