@@ -41,14 +41,14 @@ func (o Options) replicas() string {
 	return o.Cluster
 }
 
-// ExecutingSQL asks what time it is, in unix seconds, and which INSERTs are being executed: for
-// each the text that it begins with, and for how long, in seconds.
+// ExecutingSQL asks what time it is, in unix seconds, and which INSERTs with a fence are being
+// executed: for each the text that it begins with, and for how long, in seconds.
 func ExecutingSQL(o Options) string {
 	processes := "system.processes"
 	if cluster := o.replicas(); cluster != "" {
 		processes = fmt.Sprintf("clusterAllReplicas('%s', system, processes)", cluster)
 	}
-	return "SELECT toUnixTimestamp(now()), groupArray(substring(query, 1, 200)), groupArray(elapsed) FROM " + processes + " WHERE query LIKE 'INSERT INTO %'"
+	return "SELECT toUnixTimestamp(now()), groupArray(substring(query, 1, 200)), groupArray(elapsed) FROM " + processes + " WHERE query LIKE 'INSERT INTO %" + fenceColumn + "%'"
 }
 
 // Inserts reports whether a query that begins so is an INSERT into the table.

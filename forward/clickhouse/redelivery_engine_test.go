@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -119,6 +120,30 @@ func TestAnInsertUnderWayIsWaitedFor(t *testing.T) {
 		t.Error("stored while an INSERT was executed that began before the fence")
 	}
 	r.rows(t, "4\t3")
+}
+
+// What others insert, without fences, is nobody's redelivery.
+func TestAForeignInsertIsNotWaitedFor(t *testing.T) {
+	r := newRig(t)
+	conn := r.send.(*Conn)
+	done := make(chan error, 1)
+	go func() {
+		done <- conn.Driver().Exec(within(t, time.Minute), fmt.Sprintf("INSERT INTO %s.otel_logs (Timestamp, Body) SELECT now64(9), 'slow' FROM numbers(1) WHERE sleepEachRow(3) = 0", r.e.Database()))
+	}()
+	for deadline := time.Now().Add(time.Minute); r.e.SQL("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO %slow%' AND query_kind = 'Insert'") == "0"; {
+		if time.Now().After(deadline) {
+			t.Fatal("the server does not show what it executes")
+		}
+	}
+	if at, err := conn.executing(t.Context()); err != nil || len(at.since) > 0 {
+		t.Errorf("%v, %v", at, err)
+	}
+	if err := r.Put(within(t, time.Minute), attempt(r, records(1, []int{3}), time.Second)); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // The search for rows that ClickHouse refuses stores a record in pieces. When its answer is lost,
