@@ -30,7 +30,8 @@ func (g generation) file(wal string) string {
 	return filepath.Join(wal, g.Lane, g.Number, "00000000000000000001")
 }
 
-// generations are those with records, in order.
+// generations are those with records, in order. One whose file was removed is listed, too, because
+// later ones state what was in it; it is not for us any more.
 func (c *cluster) generations(wal string) ([]generation, error) {
 	out, err := exec.Command(c.spillway, "wal", "ls", wal, "--json").Output()
 	if err != nil {
@@ -40,7 +41,10 @@ func (c *cluster) generations(wal string) ([]generation, error) {
 	if err := json.Unmarshal(out, &listing); err != nil {
 		return nil, fmt.Errorf("spillway wal ls %s: %w", wal, err)
 	}
-	return slices.DeleteFunc(listing.Generations, func(g generation) bool { return g.Records == 0 }), nil
+	return slices.DeleteFunc(listing.Generations, func(g generation) bool {
+		_, err := os.Stat(g.file(wal))
+		return g.Records == 0 || err != nil
+	}), nil
 }
 
 // damage ruins something in the log of an agent that is down. The function that it returns is
@@ -127,7 +131,7 @@ func (c *cluster) destroy(a *agent, g generation, r *rand.Rand) (replay func(), 
 	replay = func() {}
 	copied := filepath.Join(c.dir, fmt.Sprintf("copy-%d-of-%s", len(a.destroyed), a.name))
 	if err := copyGeneration(a.wal, copied, g); err != nil {
-		return replay, err
+		return replay, errors.Join(err, os.RemoveAll(copied))
 	}
 	if kept, err := c.generations(copied); err != nil || len(kept) != 1 || kept[0] != g {
 		return replay, fmt.Errorf("the copy of %+v has %+v: %w", g, kept, err)

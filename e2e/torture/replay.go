@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,6 +28,9 @@ func copyGeneration(from, to string, g generation) error {
 			continue
 		}
 		content, err := os.ReadFile(next.file(from))
+		if errors.Is(err, os.ErrNotExist) && next.Number > g.Number {
+			continue // made and not used, or removed by us
+		}
 		if err != nil {
 			return err
 		}
