@@ -158,6 +158,7 @@ func abs(n int) int { return max(n, -n) }
 // fail notes that rows are not stored, or not known to be.
 func (b *block) fail(s span, err error) {
 	_, unsure := errors.AsType[*unsureError](err)
+	unsure = unsure || classify(err) == heavy // memory can run out after the rows are in, too
 	err = fmt.Errorf("%s: %w", b.table().Name(), err)
 	b.err = errors.Join(b.err, err)
 	for _, l := range b.loads {

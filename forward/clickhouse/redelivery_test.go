@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,16 +171,34 @@ func TestABlockHasTheEarliestFence(t *testing.T) {
 
 // After an error that leaves it open, the sender may not take the record for fresh.
 func TestWhatMayBeStoredIsNotCalledUntaken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &server{answers: func(n int, _ []byte) error {
-			if n == 0 {
-				return errors.New("the connection broke")
+	full := &driver.Exception{Code: 243} // certainly not stored
+	for name, c := range map[string]struct {
+		first    error // of the tries
+		notTaken bool
+	}{
+		"not stored":        {full, true},
+		"the network broke": {errors.New("the connection broke"), false},
+		"nobody listens":    {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, true},
+		"an unknown error":  {&driver.Exception{Code: 12345}, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &server{answers: func(n int, _ []byte) error {
+				if n == 0 {
+					return c.first
+				}
+				return full
+			}}
+			w := newTestWriter(s)
+			if err := w.Put(t.Context(), named(1, 1, 0, 15*time.Second)); forward.Busy(err) == nil || forward.NotTaken(err) != c.notTaken {
+				t.Errorf("%s: %v", name, err)
 			}
-			return &driver.Exception{Code: 242}
-		}}
-		w := newTestWriter(s)
+			w.Close()
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newTestWriter(&server{answers: func(int, []byte) error { return &driver.Exception{Code: 241} }})
 		if err := w.Put(t.Context(), named(1, 1, 0, 15*time.Second)); forward.Busy(err) == nil || forward.NotTaken(err) {
-			t.Error(err)
+			t.Errorf("memory ran out: %v", err)
 		}
 		w.Close()
 	})
