@@ -34,11 +34,8 @@ func (OS) NewAppender(_, dir string) (Appender, error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	a := &tidwallAppender{log: log, file: f, room: rooms.Get().(*room)}
-	if t, ok := tailOf(log); ok {
-		a.tail = t
-		*t.bytes, *t.places = a.room.bytes, a.room.places
-	}
+	a := &tidwallAppender{log: log, file: f}
+	a.tail, _ = tailOf(log)
 	return a, nil
 }
 
@@ -47,10 +44,10 @@ type tidwallAppender struct {
 	file *os.File // the same file
 	last uint64
 	tail tail
-	room *room
 }
 
-// A room is memory for one group, passed from generation to generation.
+// A room is memory for one group while it is written. Between groups nobody has it, so that it is
+// garbage some time after the last one.
 type room struct {
 	batch  tidwall.Batch
 	bytes  []byte
@@ -60,28 +57,22 @@ type room struct {
 var rooms = sync.Pool{New: func() any { return new(room) }}
 
 func (a *tidwallAppender) Append(entries [][]byte) error {
-	batch := &a.room.batch
-	batch.Clear()
+	r := rooms.Get().(*room)
+	defer rooms.Put(r)
+	r.batch.Clear()
 	for _, e := range entries {
 		a.last++
-		batch.Write(a.last, e)
+		r.batch.Write(a.last, e)
 	}
-	err := a.log.WriteBatch(batch)
-	a.tail.forget()
+	a.tail.lend(r)
+	err := a.log.WriteBatch(&r.batch)
+	a.tail.forget(r)
 	return err
 }
 
 func (a *tidwallAppender) Sync() error { return a.file.Sync() }
 
-func (a *tidwallAppender) Close() error {
-	err := errors.Join(a.log.Close(), a.file.Close())
-	if a.tail.bytes != nil {
-		a.room.bytes, a.room.places = *a.tail.bytes, *a.tail.places
-	}
-	rooms.Put(a.room)
-	a.room = nil
-	return err
-}
+func (a *tidwallAppender) Close() error { return errors.Join(a.log.Close(), a.file.Close()) }
 
 // A tail is what tidwall keeps in memory of the file it writes.
 type tail struct {
@@ -89,9 +80,18 @@ type tail struct {
 	places *[][2]int // of the entries in bytes
 }
 
-func (t tail) forget() {
+// lend has what is written next copied into r.
+func (t tail) lend(r *room) {
 	if t.bytes != nil {
-		*t.bytes, *t.places = (*t.bytes)[:0], (*t.places)[:0]
+		*t.bytes, *t.places = r.bytes[:0], r.places[:0]
+	}
+}
+
+// forget takes it back.
+func (t tail) forget(r *room) {
+	if t.bytes != nil {
+		r.bytes, r.places = *t.bytes, *t.places
+		*t.bytes, *t.places = nil, nil
 	}
 }
 

@@ -38,7 +38,7 @@ const (
 
 func (b *budget) init(fs FS, cfg Config) {
 	b.fs, b.dir, b.minFree = fs, cfg.Dir, cfg.MinFreeBytes
-	b.max = cfg.MaxBytes - 2*asideMax(cfg.MaxBytes) - 2*ledgerMax(cfg.MaxBytes)
+	b.max = forRecords(cfg.MaxBytes)
 	b.lanes = int64(max(1, len(cfg.Lanes)))
 	b.reserved = b.max / (8 * b.lanes)
 	b.byLane = make(map[string]int64)

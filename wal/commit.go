@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -32,7 +33,11 @@ type frameBuffer struct {
 	list  [][]byte
 }
 
-func (b *frameBuffer) reset() { b.bytes, b.ends, b.list = b.bytes[:0], b.ends[:0], b.list[:0] }
+var frameBuffers = sync.Pool{New: func() any { return new(frameBuffer) }}
+
+func (b *frameBuffer) reset(tag uint32) {
+	b.tag, b.bytes, b.ends, b.list = tag, b.bytes[:0], b.ends[:0], b.list[:0]
+}
 
 func (b *frameBuffer) add(f frame, crc uint32) {
 	f.tag = b.tag
@@ -249,10 +254,6 @@ func (l *Log) rewrite(groups []*group, err error) {
 
 // succeed shows durable groups to the reader and answers their callers.
 func (l *Log) succeed(groups []*group) {
-	if l.hasUnused && groups[0].firstSeq > l.unused {
-		l.hasUnused = false
-		l.store.unused(l, l.unused, groups[0].firstSeq-1)
-	}
 	for _, g := range groups {
 		l.publish(g)
 		for _, p := range g.calls {
@@ -260,6 +261,12 @@ func (l *Log) succeed(groups []*group) {
 		}
 	}
 	signal(l.readable)
+	if l.hasUnused { // the ledger is synced, too: nobody waits for that
+		l.hasUnused = false
+		if next := groups[0].firstSeq; next > l.unused { // else what failed was only meta
+			l.store.unused(l, l.unused, next-1)
+		}
+	}
 }
 
 // giveUp tells the callers no and returns their budget, after what was written of their records
@@ -368,8 +375,11 @@ func (l *Log) roll(g *group) error {
 
 // write puts g into the newest generation.
 func (l *Log) write(g *group) error {
-	inFile := l.encode(g)
-	if err := l.out.Append(l.frames.slices()); err != nil {
+	b := frameBuffers.Get().(*frameBuffer)
+	defer frameBuffers.Put(b)
+	b.reset(l.tag)
+	inFile := l.encode(g, b)
+	if err := l.out.Append(b.slices()); err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
 	l.end += g.size
@@ -377,15 +387,14 @@ func (l *Log) write(g *group) error {
 	return nil
 }
 
-// encode lays the group's frames into l.frames and returns how many items the file holds with
+// encode lays the group's frames into b and returns how many items the file holds with
 // them. A retry encodes the same numbers again.
-func (l *Log) encode(g *group) (inFile uint64) {
-	l.frames.reset()
+func (l *Log) encode(g *group, b *frameBuffer) (inFile uint64) {
 	inFile = l.inFile
 	add := func(f frame, crc uint32) {
 		inFile += uint64(f.items)
 		f.typ, f.inFile = frameRecord, inFile
-		l.frames.add(f, crc)
+		b.add(f, crc)
 	}
 	for _, e := range g.entries {
 		e.inFile = inFile + uint64(e.Items)
@@ -404,7 +413,7 @@ func (l *Log) encode(g *group) (inFile uint64) {
 	for _, m := range g.metas {
 		add(frame{seq: seq, cumItems: items, accepted: time.Now().UnixNano(), meta: m}, payloadCRC(m, nil))
 	}
-	g.size = l.frames.size()
+	g.size = b.size()
 	return inFile
 }
 

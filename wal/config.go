@@ -72,7 +72,7 @@ var (
 type Loss struct {
 	Time    time.Time `json:"time"`
 	Lane    string    `json:"lane"`
-	Reason  string    `json:"reason"` // "evicted", "expired", "corrupt", "refused", "purged"; "unused": nothing is lost, see adr/0005
+	Reason  string    `json:"reason"` // "evicted", "expired", "corrupt", "refused", "purged"; "missed": never in the log, Detail says of what; "unused": nothing is lost, see adr/0005
 	Stream  string    `json:"stream"` // hex of the stream key
 	FromSeq uint64    `json:"from_seq"`
 	ToSeq   uint64    `json:"to_seq"`

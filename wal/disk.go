@@ -27,12 +27,7 @@ func (s *Store) limits() error {
 	case "fuse":
 		s.log.Warn("the log is on a FUSE file system: whether its fsync makes anything durable depends on that program", "dir", s.cfg.Dir)
 	}
-	if s.cfg.MaxBytes == 0 {
-		s.cfg.MaxBytes = min(defaultMaxBytes, space.Size/2)
-	}
-	if s.cfg.MinFreeBytes == 0 {
-		s.cfg.MinFreeBytes = min(defaultMinFree, space.Size/10)
-	}
+	s.cfg.MaxBytes, s.cfg.MinFreeBytes = defaultLimits(space, s.cfg.MaxBytes, s.cfg.MinFreeBytes)
 	if s.cfg.GenerationBytes == 0 {
 		// Room is given back a generation at a time, so a small cap needs small ones.
 		s.cfg.GenerationBytes = min(defaultGeneration, s.cfg.MaxBytes/16)
@@ -40,6 +35,26 @@ func (s *Store) limits() error {
 	s.budget.init(s.fs, s.cfg)
 	return nil
 }
+
+// defaultLimits are the cap and the reserve on that file system, where they are not set.
+func defaultLimits(space Space, maxBytes, minFree int64) (cap, reserve int64) {
+	if maxBytes == 0 {
+		maxBytes = min(defaultMaxBytes, space.Size/2)
+	}
+	if minFree == 0 {
+		minFree = min(defaultMinFree, space.Size/10)
+	}
+	return maxBytes, minFree
+}
+
+// Limits are what Usage and Disk of a Store there say: what records may take, and what is left to others. Zeros are not set.
+func Limits(space Space, maxBytes, minFree int64) (limit, reserve int64) {
+	maxBytes, minFree = defaultLimits(space, maxBytes, minFree)
+	return forRecords(maxBytes), minFree
+}
+
+// forRecords is what of the cap is for records.
+func forRecords(maxBytes int64) int64 { return maxBytes - 2*asideMax(maxBytes) - 2*ledgerMax(maxBytes) }
 
 // asideMax is the sub-cap of quarantine and of dead letters, in bytes.
 func asideMax(total int64) int64 { return min(64<<20, total/16) }
@@ -65,6 +80,13 @@ func noLink(path string) error {
 // SecondsUntilFull is how long the log takes to its cap, or to the reserve of the file system,
 // if it goes on growing as over about the last minute. Infinite when it does not grow.
 func (s *Store) SecondsUntilFull() float64 { return s.budget.untilFull() }
+
+// Disk is what the file system of the log has free, asked now, and how much of it is left to others:
+// below that the log refuses, whatever it may take itself.
+func (s *Store) Disk() (free, reserve int64, err error) {
+	space, err := s.fs.Space(s.cfg.Dir)
+	return space.Free, s.cfg.MinFreeBytes, err
+}
 
 // Troubles says in plain words what keeps the store from doing all it should; empty when nothing does.
 func (s *Store) Troubles() (list []string) {

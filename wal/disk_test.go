@@ -380,6 +380,24 @@ func TestSecondsUntilFull(t *testing.T) {
 	})
 }
 
+// What Disk says is what the log goes by: it refuses when free comes to the reserve.
+func TestDisk(t *testing.T) {
+	fs := new(few)
+	s := openStore(t, t.TempDir(), func(c *Config) { c.FS, c.MinFreeBytes, c.MaxBytes = fs, 1<<30, 100<<20 })
+	defer s.Close()
+	for _, free := range []int64{1<<30 - 1, 2 << 30} {
+		fs.free = free
+		got, reserve, err := s.Disk()
+		if err != nil || got != free || reserve != 1<<30 {
+			t.Errorf("free %d, reserve %d, %v; want %d and 1 GiB", got, reserve, err, free)
+		}
+		err = s.Lane("logs").Append(t.Context(), Record{Items: 1, Data: make([]byte, 100)})
+		if full := errors.Is(err, ErrFull); full != (free < reserve) {
+			t.Errorf("with %d bytes free: %v", free, err)
+		}
+	}
+}
+
 // Overflow: what is only in memory when the disk is full stays there, is delivered from there,
 // counts against the cap, and is written when there is room again.
 func TestPromise4_SpillOnAFullDisk(t *testing.T) { smalldisk.On(t, 64, spillOnAFullDisk) }

@@ -125,9 +125,9 @@ func (l *Log) begin(items uint64) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.out, l.end, l.inFile, l.frames.tag = b.out, size, 0, fileTag(l.stream, b.num)
+	l.out, l.end, l.inFile, l.tag = b.out, size, 0, fileTag(l.stream, b.num)
 	l.store.budget.force(l.name, size)
-	l.gens = append(l.gens, &generation{num: b.num, dir: b.dir, stream: l.stream, tag: l.frames.tag, head: size, charged: size})
+	l.gens = append(l.gens, &generation{num: b.num, dir: b.dir, stream: l.stream, tag: l.tag, head: size, charged: size})
 	return nil
 }
 

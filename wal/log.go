@@ -96,9 +96,9 @@ type Log struct {
 	synced     chan synced   // from it
 	nextGen    uint64
 	blanks     chan blank
-	preparing  bool // a blank is in blanks, or will be
-	laneSynced bool // the lane's own name is durable; only create uses it
-	frames     frameBuffer
+	preparing  bool   // a blank is in blanks, or will be
+	laneSynced bool   // the lane's own name is durable; only create uses it
+	tag        uint32 // of the newest generation's frames
 
 	rd reader // only the reader uses it; rd.skip is guarded by mu
 }
@@ -122,7 +122,7 @@ func newLog(s *Store, name string) *Log {
 	l := &Log{
 		store: s, name: name, dir: filepath.Join(s.cfg.Dir, name), stream: newKey(),
 		wake: make(chan struct{}, 1), readable: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
-		toSync: make(chan Appender, maxUnsynced/entrySize(0, 0)), synced: make(chan synced, 1), blanks: make(chan blank, 1), stop: make(chan struct{}), ended: make(chan struct{}), rd: reader{skip: make(map[uint64]*Entry)},
+		toSync: make(chan Appender, maxGroups), synced: make(chan synced, 1), blanks: make(chan blank, 1), stop: make(chan struct{}), ended: make(chan struct{}), rd: reader{skip: make(map[uint64]*Entry)},
 	}
 	if s.cfg.NewFold != nil {
 		l.fold = s.cfg.NewFold(name)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 )
 
 // readAhead is how much is read from a file at a time, in bytes.
@@ -18,7 +19,7 @@ type reader struct {
 	file File
 	place
 	buf  []byte            // read and not yet parsed
-	room []byte            // backs buf
+	room *[]byte           // backs buf; nil: none is needed now
 	skip map[uint64]*Entry // by seq: handed out from memory before they were written
 }
 
@@ -36,6 +37,17 @@ type damage struct {
 	bytes []byte // the first of them, for quarantine/
 	err   error
 	newer bool // a newer version's frames are among them
+}
+
+// readRooms are shared by the lanes: one that has caught up needs none.
+var readRooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// rest gives the room back when nothing in it is still to be parsed. What was handed out of it is no longer valid.
+func (r *reader) rest() {
+	if r.room != nil && len(r.buf) == 0 {
+		readRooms.Put(r.room)
+		r.room, r.buf = nil, nil
+	}
 }
 
 func (r *reader) close() {
@@ -94,8 +106,12 @@ func (l *Log) TryNext() (*Entry, error) {
 			l.Ack(e)
 			continue
 		}
-		if e != nil || !ended {
+		if e != nil {
 			return e, nil
+		}
+		l.rd.rest()
+		if !ended {
+			return nil, nil
 		}
 		return nil, io.EOF
 	}
@@ -215,18 +231,22 @@ func (r *reader) fill(end int64) error {
 		want = max(want, k+int(size))
 	}
 	want = int(min(int64(want), end-r.at))
-	if cap(r.room) < want {
-		r.room = make([]byte, want)
+	if r.room == nil {
+		r.room = readRooms.Get().(*[]byte)
 	}
-	have := copy(r.room[:cap(r.room)], r.buf)
-	n, err := r.file.ReadAt(r.room[have:want], r.at+int64(have))
+	if cap(*r.room) < want {
+		*r.room = make([]byte, want)
+	}
+	room := (*r.room)[:cap(*r.room)]
+	have := copy(room, r.buf)
+	n, err := r.file.ReadAt(room[have:want], r.at+int64(have))
 	if n == 0 && err != nil && err != io.EOF {
-		n, err = r.file.ReadAt(r.room[have:want], r.at+int64(have)) // not every error is there to stay
+		n, err = r.file.ReadAt(room[have:want], r.at+int64(have)) // not every error is there to stay
 	}
 	if n == 0 && err != nil {
 		return fmt.Errorf("read at %d: %w", r.at+int64(have), err)
 	}
-	r.buf = r.room[:have+n]
+	r.buf = room[:have+n]
 	return nil
 }
 

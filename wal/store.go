@@ -103,6 +103,11 @@ func (s *Store) Refused(lane string, stream Key, from, to uint64, items int, byt
 	s.lost(Loss{Lane: lane, Reason: "refused", Stream: stream.String(), FromSeq: from, ToSeq: to, Items: uint64(items), Bytes: bytes, Detail: detail})
 }
 
+// Missed writes down what never came to be a record: bytes of a source that nobody will read.
+func (s *Store) Missed(lane string, bytes int64, reason, source string) {
+	s.ledger.write(Loss{Lane: lane, Reason: "missed", Bytes: bytes, Detail: source + ": " + reason})
+}
+
 // unused writes down numbers that no record got, so that nobody misses them.
 func (s *Store) unused(l *Log, from, to uint64) {
 	s.ledger.write(Loss{Lane: l.name, Reason: "unused", Stream: l.stream.String(), FromSeq: from, ToSeq: to,
