@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/spillway-io/spillway/wal"
@@ -13,9 +14,9 @@ import (
 // when it holds send_batch_size items, when the next record would take it over
 // send_batch_max_size_mib, or when its oldest record has waited timeout.
 type BatchConfig struct {
-	SendBatchSize       int           `yaml:"send_batch_size"`
-	SendBatchMaxSizeMiB int           `yaml:"send_batch_max_size_mib"` // of protobuf, before compression
-	Timeout             time.Duration `yaml:"timeout"`
+	SendBatchSize       int           `yaml:"send_batch_size"`         // records, spans or data points at which a batch leaves
+	SendBatchMaxSizeMiB int           `yaml:"send_batch_max_size_mib"` // of protobuf, before compression, at which a batch leaves; a single larger record goes alone
+	Timeout             time.Duration `yaml:"timeout"`                 // how long the first of a batch waits for company
 }
 
 // DefaultBatchConfig is the agent's: 8192 items, 3 MiB (so that the message passes a peer's
@@ -55,6 +56,7 @@ func NewBatcher(cfg BatchConfig, next func(context.Context) (*wal.Entry, error))
 // A parcel is a batch on its way: one contiguous body, cut into the records it was made of.
 type parcel struct {
 	body  []byte
+	room  *[]byte // that body came with
 	parts []parcelPart
 }
 
@@ -66,9 +68,19 @@ type parcelPart struct {
 	after      uint32 // as in Marker: of all attempts so far
 }
 
-// Next returns the next batch, or io.EOF after the last one, or the cause of ctx. body is
-// used again when it is large enough.
-func (b *Batcher) Next(ctx context.Context, body []byte) (*parcel, error) {
+// bodies are megabytes that would be garbage after each batch. Who waits for a batch has none, so that
+// they are garbage some time after the last one.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// free gives the body back. Nobody may have a part of it.
+func (p *parcel) free() {
+	*p.room = p.body
+	bodies.Put(p.room)
+	p.room, p.body = nil, nil
+}
+
+// Next returns the next batch, or io.EOF after the last one, or the cause of ctx.
+func (b *Batcher) Next(ctx context.Context) (*parcel, error) {
 	first := b.held
 	b.held = nil
 	if first == nil {
@@ -77,7 +89,8 @@ func (b *Batcher) Next(ctx context.Context, body []byte) (*parcel, error) {
 			return nil, err
 		}
 	}
-	p := &parcel{body: body[:0]}
+	p := &parcel{room: bodies.Get().(*[]byte)}
+	p.body = (*p.room)[:0]
 	items := p.add(first)
 	due, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeout, errDue)
 	defer cancel()

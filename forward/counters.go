@@ -3,6 +3,7 @@ package forward
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Counters are those of one hop, in items. For each signal they satisfy, at any time
@@ -44,4 +45,60 @@ func NewCounters(reg prometheus.Registerer, hop string) *Counters {
 			Help: "Records whose markers are of a version that is not known here: they are stored at least once."}),
 		Attempts: counter("spillway_send_attempts_total", "Batches offered to the next hop, by what it said.", "signal", "outcome"),
 	}
+}
+
+// An Account is what the counters say of one signal. A node's Held is not in it: its log knows.
+type Account struct {
+	In, Recovered, Held uint64
+	Out                 map[string]uint64 // by outcome
+	Lost                map[string]uint64 // by reason
+}
+
+// Account reads the counters of s.
+func (c *Counters) Account(s Signal) Account {
+	one := func(v prometheus.Collector) (sum uint64) {
+		for _, n := range totals(v, "signal", s.String(), "signal") {
+			sum += n
+		}
+		return sum
+	}
+	return Account{In: one(c.In), Recovered: one(c.Recovered), Held: one(c.Held),
+		Out: totals(c.Out, "signal", s.String(), "outcome"), Lost: totals(c.Lost, "signal", s.String(), "reason")}
+}
+
+// Refusals are requests of which nothing was taken, by reason.
+func (c *Counters) Refusals() map[string]uint64 { return totals(c.Refused, "", "", "reason") }
+
+// Unknown is how many records had markers that are not known here.
+func (c *Counters) Unknown() uint64 { return totals(c.UnknownMarkers, "", "", "")[""] }
+
+// Offers are batches offered to the next hop, by what it said.
+func (c *Counters) Offers() map[string]uint64 { return totals(c.Attempts, "", "", "outcome") }
+
+// totals adds up the series of v that have value for label, "" is all, by their label by.
+func totals(v prometheus.Collector, label, value, by string) map[string]uint64 {
+	series := make(chan prometheus.Metric)
+	go func() {
+		defer close(series)
+		v.Collect(series)
+	}()
+	sums := make(map[string]uint64)
+	for m := range series {
+		var one dto.Metric
+		if m.Write(&one) != nil {
+			continue // of a counter it does not fail
+		}
+		is := label == ""
+		var key string
+		for _, l := range one.GetLabel() {
+			is = is || l.GetName() == label && l.GetValue() == value
+			if l.GetName() == by {
+				key = l.GetValue()
+			}
+		}
+		if is {
+			sums[key] += uint64(one.GetCounter().GetValue() + one.GetGauge().GetValue())
+		}
+	}
+	return sums
 }

@@ -39,7 +39,6 @@ type Drain struct {
 
 	outage outage
 	places chan struct{} // one for each batch that is sent
-	bodies chan []byte   // to use again
 	aside  atomic.Int32  // batches that wait without a place
 }
 
@@ -50,12 +49,11 @@ const parkAfter = 3
 func (d *Drain) Run(ctx context.Context) error {
 	b := NewBatcher(d.Batch, d.Log.Next)
 	d.places = make(chan struct{}, d.Parallel)
-	d.bodies = make(chan []byte, 2*d.Parallel)
 	defer d.holdBack()()
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	for {
-		p, err := b.Next(ctx, d.body())
+		p, err := b.Next(ctx)
 		if p != nil {
 			d.Limiter.Charge(int64(cap(p.body)))
 			done, err := d.enter(ctx, p)
@@ -67,10 +65,7 @@ func (d *Drain) Run(ctx context.Context) error {
 				d.deliver(ctx, p, p.parts)
 				done()
 				d.Limiter.Give(int64(cap(p.body)))
-				select {
-				case d.bodies <- p.body:
-				default:
-				}
+				p.free()
 			})
 		}
 		if errors.Is(err, io.EOF) {
@@ -100,15 +95,6 @@ func (d *Drain) enter(ctx context.Context, p *parcel) (done func(), err error) {
 	case <-ctx.Done():
 		d.Claims.give(copied)
 		return nil, context.Cause(ctx)
-	}
-}
-
-func (d *Drain) body() []byte {
-	select {
-	case body := <-d.bodies:
-		return body
-	default:
-		return nil
 	}
 }
 
@@ -146,8 +132,8 @@ func (d *Drain) deliver(ctx context.Context, p *parcel, parts []parcelPart) {
 		case d.OnFailure != nil:
 			d.OnFailure()
 		}
-		if d.says(err, parts) {
-			tries++
+		if !errors.Is(err, ErrNotSent) && !d.tooSoon(err, parts) {
+			tries++ // else it is not about the records
 		}
 		if tries > parkAfter && d.Circuit.Successes() > passed && d.isolate(ctx, p, parts) {
 			return

@@ -62,10 +62,9 @@ func (d *Drain) holdBack() (stop func()) {
 	return func() { timer.Stop() }
 }
 
-// says reports whether err may be about the records. An attempt that was not sent is not about
-// them, and a look for them that came too soon is not either.
-func (d *Drain) says(err error, parts []parcelPart) bool {
-	return !NotTaken(err) || !errors.Is(err, ErrNotSent) && d.fenced(parts) == 0
+// tooSoon says that err only tells that the records may still be stored by an earlier attempt.
+func (d *Drain) tooSoon(err error, parts []parcelPart) bool {
+	return NotTaken(err) && !errors.Is(err, ErrNotSent) && d.fenced(parts) > 0
 }
 
 // wait is sleep. A batch that waits for a fence keeps no new ones from being sent: it gives its

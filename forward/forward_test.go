@@ -9,11 +9,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/spillway-io/spillway/wal"
 )
@@ -87,7 +91,7 @@ func openLogAt(t *testing.T, dir string, lanes ...string) *wal.Store {
 
 func testLimiter(hardMiB, softMiB int64) *Limiter {
 	l := NewLimiter(hardMiB<<20, softMiB<<20, Hard, 100*time.Millisecond, quietLog)
-	l.heap = func() int64 { return 0 }
+	l.heap, l.held = func() int64 { return 0 }, func() int64 { return 0 }
 	return l
 }
 
@@ -200,7 +204,7 @@ func TestABatchCarriesItsRecordsIdentity(t *testing.T) {
 		if want := "0:2:first 77:1:old 2:3:third"; strings.Join(got, " ") != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		plain, err := StripMarkers(bytes.Clone(out.batches()[0].Body))
+		plain, err := AppendUnmarked(nil, out.batches()[0].Body)
 		if err != nil || string(plain) != "firstoldthird" {
 			t.Errorf("stripped: %q, %v", plain, err)
 		}
@@ -446,6 +450,112 @@ func TestLimiterKeepsTheADRsNumbers(t *testing.T) {
 		if collected < 2 || collected > 2*8 {
 			t.Errorf("%d collections in ten minutes for two limiters", collected)
 		}
+	})
+}
+
+func TestWhatABurstLeftIsGivenBackOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1536<<20, 1280<<20, Hard, 100*time.Millisecond, quietLog)
+		var heap atomic.Int64
+		given := 0
+		l.heap, l.held = heap.Load, heap.Load
+		l.giveBack = func() { given++; heap.Store(20 << 20) }
+		heap.Store(60 << 20)
+		l.Charge(1)
+		go l.Run(t.Context())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if given != 0 {
+			t.Fatal("while something is taken the heap is somebody's")
+		}
+		l.Give(1)
+		time.Sleep(calmFor + 2*quietInterval)
+		synctest.Wait()
+		if given != 1 {
+			t.Fatalf("given back %d times", given)
+		}
+		heap.Add(calmHeld - 1)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if given != 1 {
+			t.Fatalf("given back %d times for little", given)
+		}
+	})
+}
+
+// The collector is told to leave less garbage while nothing is taken, and what it found then is collected at once,
+// but not each time that something trickles.
+func TestCalmBeginsAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimiter(1536, 1280)
+		said := make(chan bool, 9)
+		given := 0
+		l.OnCalm(func(calm bool) { said <- calm })
+		l.giveBack = func() { given++ }
+		go l.Run(t.Context())
+		hear := func(wait time.Duration, want ...bool) {
+			t.Helper()
+			time.Sleep(wait)
+			synctest.Wait()
+			var heard []bool
+			for len(said) > 0 {
+				heard = append(heard, <-said)
+			}
+			if !slices.Equal(heard, want) {
+				t.Fatalf("told %v, want %v", heard, want)
+			}
+		}
+		hear(calmFor - quietInterval)
+		hear(3*quietInterval, true)
+		hear(10 * time.Minute)
+		if given != 1 {
+			t.Errorf("given back %d times in one calm", given)
+		}
+		for range 5 { // too short for a look at what is taken to see it
+			if err := l.Take(1); err != nil {
+				t.Fatal(err)
+			}
+			l.Give(1)
+			hear(0, false)
+			hear(calmFor - quietInterval)
+			hear(3*quietInterval, true)
+		}
+		if given > 1+2 {
+			t.Errorf("given back %d times, for a byte every %s", given, calmFor)
+		}
+		l.Charge(1)
+		hear(10*time.Minute, false)
+	})
+}
+
+func TestAnIdleDrainKeepsNoBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openLog(t)
+		var sent weak.Pointer[byte]
+		d := newDrain(store, &script{answers: func(_ int, b Batch) error {
+			sent = weak.Make(&b.Body[0])
+			return nil
+		}})
+		done := make(chan error)
+		go func() { done <- d.Run(t.Context()) }()
+		putItems(t, store, 1, strings.Repeat("x", 1<<20))
+		time.Sleep(2 * d.Batch.Timeout)
+		synctest.Wait()
+		if sent == (weak.Pointer[byte]{}) {
+			t.Fatal("nothing was sent")
+		}
+		runtime.GC()
+		runtime.GC() // what pools hold goes with the second one
+		if sent.Value() != nil {
+			t.Error("what was delivered is still in memory")
+		}
+		if err := store.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		store.Close()
 	})
 }
 

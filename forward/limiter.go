@@ -16,7 +16,7 @@ type LimiterConfig struct {
 	CheckInterval        time.Duration `yaml:"check_interval"`         // how often the heap is looked at
 	LimitMiB             int64         `yaml:"limit_mib"`              // hard limit; 0: by percentage
 	SpikeLimitMiB        int64         `yaml:"spike_limit_mib"`        // soft limit = hard - spike; 0: a fifth of the hard limit
-	LimitPercentage      int64         `yaml:"limit_percentage"`       // of the memory this process may use (cgroup, else machine)
+	LimitPercentage      int64         `yaml:"limit_percentage"`       // of the memory this process may use (cgroup, else machine); 32 MiB are left alone in any case, or a half of less than 64
 	SpikeLimitPercentage int64         `yaml:"spike_limit_percentage"` // likewise
 }
 
@@ -47,11 +47,15 @@ func (c LimiterConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// leftAlone is what a percentage leaves at least to what nobody counts: the runtime, buffers of connections,
+// and what was used and waits to be used again. Below 128 MiB a quarter is less than that takes.
+const leftAlone = 32 << 20
+
 // Limits are the bytes that c stands for on a machine that may use total bytes.
 func (c LimiterConfig) Limits(total int64) (hard, soft int64) {
 	hard = c.LimitMiB << 20
 	if hard == 0 {
-		hard = total / 100 * c.LimitPercentage
+		hard = min(total/100*c.LimitPercentage, max(total-leftAlone, total/2))
 	}
 	spike := c.SpikeLimitMiB << 20
 	if spike == 0 && c.LimitMiB == 0 {
@@ -82,19 +86,24 @@ type Limiter struct {
 	refuseAt   Pressure
 	interval   time.Duration
 	heap       func() int64
+	held       func() int64 // the heap, and what is free in it and not given back
 	gc         func()
+	giveBack   func() // collects, and returns to the system what it can
 	log        *slog.Logger
 
 	taken    atomic.Int64
 	lastHeap atomic.Int64
 	pressure atomic.Int32 // as last logged
 	changed  atomic.Pointer[func(Pressure)]
+	calm     atomic.Bool
+	calmed   atomic.Pointer[func(bool)]
+	stirred  chan struct{} // to Run: calm has ended
 }
 
 // NewLimiter limits to hard bytes. A process with a log refuses at Hard, one without at Soft,
 // as the OpenTelemetry Collector does. Run must be started for the heap to be looked at.
 func NewLimiter(hard, soft int64, refuseAt Pressure, interval time.Duration, log *slog.Logger) *Limiter {
-	return &Limiter{hard: hard, soft: soft, refuseAt: refuseAt, interval: interval, heap: heapInUse, gc: runtime.GC, log: log}
+	return &Limiter{hard: hard, soft: soft, refuseAt: refuseAt, interval: interval, heap: heapInUse, held: heapHeld, gc: runtime.GC, giveBack: giveBack, log: log, stirred: make(chan struct{}, 1)}
 }
 
 // heapInUse is the live heap and what was allocated since, read without stopping the world.
@@ -104,8 +113,18 @@ func heapInUse() int64 {
 	return int64(s[0].Value.Uint64())
 }
 
+// heapHeld counts what is free, too.
+func heapHeld() int64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64() + s[1].Value.Uint64() + s[2].Value.Uint64())
+}
+
 // OnChange has f called, from whichever goroutine notices, when the pressure changes.
 func (l *Limiter) OnChange(f func(Pressure)) { l.changed.Store(&f) }
+
+// OnCalm has f called by Run when nothing was taken for a while, with true, and when something is again, with false.
+func (l *Limiter) OnCalm(f func(calm bool)) { l.calmed.Store(&f) }
 
 // Pressure is the greater of what is counted and what the heap said last.
 func (l *Limiter) Pressure() Pressure {
@@ -127,6 +146,7 @@ const busyAfter = time.Second
 
 // Take counts n bytes, or says Busy and counts nothing. What was taken is given back with Give.
 func (l *Limiter) Take(n int64) error {
+	l.stir()
 	if l.taken.Add(n) >= l.limit() || l.lastHeap.Load() >= l.limit() {
 		l.taken.Add(-n)
 		return &BusyError{After: busyAfter, NotTaken: true, Err: fmt.Errorf("%w: %d MiB counted, heap %d MiB, limit %d MiB",
@@ -143,7 +163,20 @@ func (l *Limiter) limit() int64 {
 }
 
 // Charge counts n bytes that are there already, whatever the limit. They are given back with Give.
-func (l *Limiter) Charge(n int64) { l.taken.Add(n) }
+func (l *Limiter) Charge(n int64) {
+	l.stir()
+	l.taken.Add(n)
+}
+
+// stir ends calm. What follows from that is Run's, so that nobody waits for it here.
+func (l *Limiter) stir() {
+	if l.calm.Load() && l.calm.CompareAndSwap(true, false) {
+		select {
+		case l.stirred <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // Give returns n bytes.
 func (l *Limiter) Give(n int64) { l.taken.Add(-n) }
@@ -178,15 +211,22 @@ const (
 // Run looks at the heap every interval until ctx is done. Above the hard limit it forces a
 // collection, and backs off when collections do not bring the heap below the limit.
 func (l *Limiter) Run(ctx context.Context) {
-	tick := time.NewTicker(l.interval)
+	tick := time.NewTimer(l.interval)
 	defer tick.Stop()
 	wait, next := gcMinInterval, time.Time{}
+	var calm calm
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.stirred:
+			calm.since = time.Now()
+			l.calm.Store(false)
+			l.tell(false)
 		case now := <-tick.C:
 			l.lastHeap.Store(l.heap())
+			tick.Reset(l.pause())
+			l.rest(&calm, now)
 			if l.lastHeap.Load() >= l.hard && !now.Before(next) {
 				l.gc()
 				l.lastHeap.Store(l.heap())
@@ -200,6 +240,67 @@ func (l *Limiter) Run(ctx context.Context) {
 			l.notice()
 		}
 	}
+}
+
+// A calm is a time in which nothing is taken. What a burst left behind it is given back to the system then:
+// the next collection may be far off.
+type calm struct {
+	since time.Time // something was taken, or memory given back
+	given time.Time // the last time
+	held  int64     // after it, or less since
+}
+
+const (
+	calmFor   = 10 * time.Second
+	calmAgain = time.Minute // no sooner than this because calm has begun
+	calmHeld  = 2 << 20     // but when this much has gathered
+)
+
+// rest looks whether calm has begun, or lasts, and gives memory back when that is worth a collection.
+func (l *Limiter) rest(c *calm, now time.Time) {
+	if l.taken.Load() > 0 {
+		l.stir()
+		c.since = now
+	}
+	if c.since.IsZero() {
+		c.since = now
+	}
+	if now.Sub(c.since) < calmFor {
+		return
+	}
+	began := l.calm.CompareAndSwap(false, true)
+	if began {
+		l.tell(true)
+	}
+	held := l.held()
+	c.held = min(c.held, held)
+	if held < c.held+calmHeld && (!began || now.Sub(c.given) < calmAgain) {
+		return
+	}
+	if began {
+		l.gc() // a sync.Pool lets go in two steps
+	}
+	l.giveBack()
+	l.lastHeap.Store(l.heap())
+	c.since, c.given, c.held = now, now, l.held()
+}
+
+func (l *Limiter) tell(calm bool) {
+	if f := l.calmed.Load(); f != nil {
+		(*f)(calm)
+	}
+}
+
+// quietInterval is how often the heap is looked at while it is far from any limit: what could bring it there
+// in that time is counted before it is allocated.
+const quietInterval = time.Second
+
+// pause is the time until the next look.
+func (l *Limiter) pause() time.Duration {
+	if max(l.taken.Load(), l.lastHeap.Load()) < l.soft/4 {
+		return max(l.interval, quietInterval)
+	}
+	return l.interval
 }
 
 // notice logs and reports a change of pressure, once each.

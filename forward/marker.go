@@ -133,14 +133,13 @@ func Records(body []byte) iter.Seq2[Record, error] {
 	}
 }
 
-// StripMarkers removes the markers from body, in place, for a peer that has no use for them.
-func StripMarkers(body []byte) ([]byte, error) {
-	out := body[:0]
+// AppendUnmarked appends body without its markers, for a peer that has no use for them.
+func AppendUnmarked(dst, body []byte) ([]byte, error) {
 	for r, err := range Records(body) {
 		if err != nil {
-			return nil, err
+			return dst, err
 		}
-		out = append(out, r.Body...)
+		dst = append(dst, r.Body...)
 	}
-	return out, nil
+	return dst, nil
 }

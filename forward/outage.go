@@ -30,9 +30,10 @@ func (d *Drain) note(err error, parts []parcelPart) {
 		o.since, o.lastLine, o.attempts = time.Time{}, time.Time{}, 0
 		return
 	}
-	if errors.Is(err, context.Canceled) || !d.says(err, parts) && !errors.Is(err, ErrNotSent) {
-		return // an end, or a look that came too soon
+	if errors.Is(err, context.Canceled) || d.tooSoon(err, parts) {
+		return
 	}
+	d.Circuit.failure(err)
 	o.attempts++
 	if o.since.IsZero() {
 		o.since = time.Now()

@@ -88,6 +88,10 @@ type Circuit struct {
 	mu           sync.Mutex
 	failingSince time.Time
 	successes    uint64
+	last         time.Time // of the last success
+	underway     int
+	err          string // of the last failure since failingSince
+	failed       time.Time
 }
 
 // NewCircuit opens after that long without a success.
@@ -104,6 +108,33 @@ func (c *Circuit) Open() (open bool, since time.Time) {
 	return !c.failingSince.IsZero() && time.Since(c.failingSince) >= c.after, c.failingSince
 }
 
+// A CircuitState is a Circuit at one moment.
+type CircuitState struct {
+	Open         bool
+	FailingSince time.Time // nothing got through since then; zero: nothing fails
+	LastSuccess  time.Time // zero: none since the start
+	Underway     int       // batches that are being sent now
+	Err          string    // the last failure since FailingSince
+	Failed       time.Time // when that was
+}
+
+// State is all of it, for people.
+func (c *Circuit) State() CircuitState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return CircuitState{Open: !c.failingSince.IsZero() && time.Since(c.failingSince) >= c.after, FailingSince: c.failingSince,
+		LastSuccess: c.last, Underway: c.underway, Err: c.err, Failed: c.failed}
+}
+
+// failure notes what a try that Leave called failed has met.
+func (c *Circuit) failure(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.failingSince.IsZero() {
+		c.err, c.failed = err.Error(), time.Now()
+	}
+}
+
 // Successes counts deliveries.
 func (c *Circuit) Successes() uint64 {
 	c.mu.Lock()
@@ -115,23 +146,32 @@ func (c *Circuit) Successes() uint64 {
 // says that it is such a turn. Leave must follow.
 func (c *Circuit) Enter(ctx context.Context) (probe bool, err error) {
 	if open, _ := c.Open(); !open {
+		c.enter()
 		return false, nil
 	}
 	select {
 	case <-c.turn:
+		c.enter()
 		return true, nil
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
 }
 
+func (c *Circuit) enter() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.underway++
+}
+
 // Leave reports how the try went.
 func (c *Circuit) Leave(probe, ok bool) {
 	c.mu.Lock()
+	c.underway--
 	switch {
 	case ok:
 		c.successes++
-		c.failingSince = time.Time{}
+		c.failingSince, c.last, c.err = time.Time{}, time.Now(), ""
 	case c.failingSince.IsZero():
 		c.failingSince = time.Now()
 	}

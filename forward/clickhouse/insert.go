@@ -39,6 +39,7 @@ type target struct {
 	patientUntil time.Time
 	heldUntil    time.Time
 	held         error
+	did          TableState // but for what follows from the above
 }
 
 func newTarget(retry forward.RetryConfig) *target {
@@ -84,11 +85,23 @@ func (t *target) waiting() error {
 	return nil
 }
 
-func (t *target) good() {
+func (t *target) good(rows int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.back.Reset()
 	t.heldUntil, t.held = time.Time{}, nil
+	t.did.Inserts++
+	t.did.Rows += uint64(rows)
+	t.did.Last = time.Now()
+}
+
+func (t *target) failed(late bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.did.Failures++
+	if late {
+		t.did.Fenced++
+	}
 }
 
 func (t *target) crowd() {
@@ -201,11 +214,12 @@ func (w *Writer) insert(ctx context.Context, b *block, s span, fence uint32) err
 		leave()
 		w.noteError(err)
 		if err == nil {
-			t.good()
+			t.good(s.len())
 			w.latency.add(time.Since(start))
 			return nil
 		}
 		known := look(err)
+		t.failed(known.class == fenced)
 		w.log.Warn("INSERT failed", "table", b.table().Name(), "rows", s.len(), "try", try, "class", known.class.String(), "hint", known.hint, "err", err)
 		unsure = unsure || known.class == ambiguous
 		if unsure {

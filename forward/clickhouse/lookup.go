@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	lib "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/spillway-io/spillway/schema"
 )
 
@@ -142,19 +144,16 @@ func (c *Conn) executing(ctx context.Context) (e executing, err error) {
 }
 
 func (c *Conn) present(ctx context.Context, table *schema.Table, sought []schema.Sought, found map[unit]int) error {
-	rows, err := c.conn.Query(ctx, table.PresentSQL(c.tables, sought))
+	err := eachRow(ctx, c.conn, table.PresentSQL(c.tables, sought), func(row lib.Rows) error {
+		u, n := unit{table: table}, uint64(0)
+		err := row.Scan(&u.stream, &u.seq, &u.partition, &n)
+		found[u] = int(n)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("which records are there: %s: %w", table.Name(), err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		u, n := unit{table: table}, uint64(0)
-		if err := rows.Scan(&u.stream, &u.seq, &u.partition, &n); err != nil {
-			return fmt.Errorf("which records are there: %s: %w", table.Name(), err)
-		}
-		found[u] = int(n)
-	}
-	return rows.Err()
+	return nil
 }
 
 // waitFor is how long until that second is over on the server.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -103,21 +104,22 @@ func (u *underway) enter(c *caller) (before []*caller) {
 	if u.streams == nil {
 		u.streams = make(map[string]map[*caller]struct{})
 	}
-	asked := make(map[*caller]struct{})
+	others := make(map[*caller]struct{}) // with streams that it has
 	for stream := range c.streams() {
 		there := u.streams[stream]
-		for o := range there {
-			if _, done := asked[o]; !done && len(c.again) > 0 && c.runs.meet(o.runs) {
-				before = append(before, o)
-			}
-			asked[o] = struct{}{}
-		}
 		if there == nil {
 			there = make(map[*caller]struct{})
 			u.streams[stream] = there
 		}
+		if len(c.again) > 0 { // what is fresh is nowhere else
+			maps.Copy(others, there)
+		}
 		there[c] = struct{}{}
-		asked[c] = struct{}{}
+	}
+	for o := range others {
+		if c.runs.meet(o.runs) {
+			before = append(before, o)
+		}
 	}
 	return before
 }

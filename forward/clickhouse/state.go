@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
+	lib "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/spillway-io/spillway/schema"
 )
@@ -99,25 +99,34 @@ func (r *reader) each(query string, row func([]string), args ...any) {
 	if r.err != nil {
 		return
 	}
-	rows, err := r.conn.Query(r.ctx, query, args...)
+	err := eachRow(r.ctx, r.conn, query, func(rows lib.Rows) error {
+		values := make([]string, len(rows.Columns()))
+		into := make([]any, len(values))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		err := rows.Scan(into...)
+		if err == nil {
+			row(values)
+		}
+		return err
+	}, args...)
 	if err != nil {
 		r.err = fmt.Errorf("%s: %w", query, err)
-		return
+	}
+}
+
+// eachRow hands on the rows of a query, one at a time.
+func eachRow(ctx context.Context, conn driver.Conn, query string, row func(lib.Rows) error, args ...any) error {
+	rows, err := conn.Query(ctx, query, args...)
+	if err != nil {
+		return err
 	}
 	defer rows.Close()
-	values := make([]string, len(rows.Columns()))
-	into := make([]any, len(values))
-	for i := range values {
-		into[i] = &values[i]
-	}
 	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			r.err = fmt.Errorf("%s: %w", query, err)
-			return
+		if err := row(rows); err != nil {
+			return err
 		}
-		row(slices.Clone(values))
 	}
-	if err := rows.Err(); err != nil {
-		r.err = fmt.Errorf("%s: %w", query, err)
-	}
+	return rows.Err()
 }

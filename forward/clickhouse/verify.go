@@ -11,6 +11,7 @@ import (
 	"time"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
+	lib "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/schema"
@@ -136,30 +137,15 @@ func (v *verification) all() error {
 	return nil
 }
 
-// query hands on the rows of a query, which scan takes apart.
-func (v *verification) query(sql string, row func(scan func(...any) error) error, args ...any) error {
-	rows, err := v.conn.Query(v.ctx, sql, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // look finds out which tables can be read, and how long they keep rows.
 func (v *verification) look() error {
 	if err := v.conn.QueryRow(v.ctx, "SELECT now()").Scan(&v.now); err != nil {
 		return err
 	}
 	has := make(map[string]bool)
-	err := v.query("SELECT table FROM system.columns WHERE database = ? AND name = 'IngestStream'", func(scan func(...any) error) error {
+	err := eachRow(v.ctx, v.conn, "SELECT table FROM system.columns WHERE database = ? AND name = 'IngestStream'", func(row lib.Rows) error {
 		var table string
-		err := scan(&table)
+		err := row.Scan(&table)
 		has[table] = true
 		return err
 	}, v.database)
@@ -167,9 +153,9 @@ func (v *verification) look() error {
 		return err
 	}
 	engines := make(map[string]string)
-	err = v.query("SELECT name, engine_full FROM system.tables WHERE database = ?", func(scan func(...any) error) error {
+	err = eachRow(v.ctx, v.conn, "SELECT name, engine_full FROM system.tables WHERE database = ?", func(row lib.Rows) error {
 		var name, engine string
-		err := scan(&name, &engine)
+		err := row.Scan(&name, &engine)
 		engines[name] = engine
 		return err
 	}, v.database)
@@ -227,9 +213,9 @@ func (v *verification) signal(signal string, tables []*schema.Table) error {
 		r.Since = v.now.Add(-v.Since)
 	}
 	streams := make(map[uint64]*seen)
-	err := v.query(r.StreamsSQL(), func(scan func(...any) error) error {
+	err := eachRow(v.ctx, v.conn, r.StreamsSQL(), func(row lib.Rows) error {
 		s := &seen{StreamSeen: StreamSeen{Signal: signal}}
-		err := scan(&s.hash, &s.ID)
+		err := row.Scan(&s.hash, &s.ID)
 		streams[s.hash] = s
 		return err
 	})
@@ -264,7 +250,7 @@ func (v *verification) signal(signal string, tables []*schema.Table) error {
 // blocks counts the records of streams, and what each partition holds.
 func (v *verification) blocks(r schema.Reading, streams map[uint64]*seen) (map[place]amount, error) {
 	places := make(map[place]amount)
-	err := v.query(r.BlocksSQL(), func(scan func(...any) error) error {
+	err := eachRow(v.ctx, v.conn, r.BlocksSQL(), func(row lib.Rows) error {
 		var (
 			hash        uint64
 			n           numbers
@@ -272,7 +258,7 @@ func (v *verification) blocks(r schema.Reading, streams map[uint64]*seen) (map[p
 			partitions  []string
 			units, rows []uint64
 		)
-		if err := scan(&hash, &n.block, &n.first, &n.last, &n.count, &tables, &partitions, &units, &rows); err != nil {
+		if err := row.Scan(&hash, &n.block, &n.first, &n.last, &n.count, &tables, &partitions, &units, &rows); err != nil {
 			return err
 		}
 		s := streams[hash]
@@ -326,9 +312,9 @@ func (v *verification) gapsOf(r schema.Reading, holed []*seen, old []string) err
 		first, last = min(first, s.First), max(last, s.Last)
 	}
 	before := v.now.Add(-v.Settle).Add(time.Second) // without Settle everything is settled
-	err := v.query(r.SettledSQL(ids, before), func(scan func(...any) error) error {
+	err := eachRow(v.ctx, v.conn, r.SettledSQL(ids, before), func(row lib.Rows) error {
 		var hash, top uint64
-		err := scan(&hash, &top)
+		err := row.Scan(&hash, &top)
 		walks[hash].settled = top
 		return err
 	})
@@ -340,10 +326,10 @@ func (v *verification) gapsOf(r schema.Reading, holed []*seen, old []string) err
 		if len(holed) > 1 || to > last {
 			to = last
 		}
-		err := v.query(r.NumbersSQL(ids, from, to, old), func(scan func(...any) error) error {
+		err := eachRow(v.ctx, v.conn, r.NumbersSQL(ids, from, to, old), func(row lib.Rows) error {
 			var hash, block uint64
 			var there, gone []uint16
-			if err := scan(&hash, &block, &there, &gone); err != nil {
+			if err := row.Scan(&hash, &block, &there, &gone); err != nil {
 				return err
 			}
 			slices.Sort(there) // the server keeps a few numbers as they came
@@ -399,9 +385,9 @@ func (v *verification) repeats(r schema.Reading, t *schema.Table, places map[pla
 	sum := uint64(0)
 	flush := func(parts int) error {
 		for rest := range parts {
-			err := v.query(r.RepeatsSQL(t, partitions, parts, rest), func(scan func(...any) error) error {
+			err := eachRow(v.ctx, v.conn, r.RepeatsSQL(t, partitions, parts, rest), func(row lib.Rows) error {
 				p := Repeat{Signal: t.Signal(), Table: t.Name()}
-				err := scan(&p.Stream, &p.Seq, &p.Partition, &p.Inserts, &p.First, &p.Last, &p.Least, &p.Most)
+				err := row.Scan(&p.Stream, &p.Seq, &p.Partition, &p.Inserts, &p.First, &p.Last, &p.Least, &p.Most)
 				if err == nil {
 					v.Repeat(p)
 				}

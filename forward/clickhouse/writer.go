@@ -67,7 +67,13 @@ type Writer struct {
 	hurry    bool                           // nobody is to wait for company
 	closed   bool
 
-	lastErr atomic.Pointer[string]
+	lastErr atomic.Pointer[lastError]
+}
+
+// A lastError is what the last INSERT met.
+type lastError struct {
+	text  string    // "": nothing
+	since time.Time // of the first in a row
 }
 
 // A sender stores one block, and says what is stored; it is *Conn, and in tests of time a script.
@@ -321,21 +327,63 @@ func refusedBytes(err error) error {
 
 // LastError is the last INSERT error in words, or "" when the last one went well.
 func (w *Writer) LastError() string {
-	if p := w.lastErr.Load(); p != nil {
-		return *p
+	text, _ := w.Failing()
+	return text
+}
+
+// Failing is LastError, and since when no INSERT went well.
+func (w *Writer) Failing() (text string, since time.Time) {
+	if e := w.lastErr.Load(); e != nil {
+		return e.text, e.since
 	}
-	return ""
+	return "", time.Time{}
 }
 
 func (w *Writer) noteError(err error) {
-	text := ""
+	e := new(lastError)
 	if err != nil {
-		if text = err.Error(); look(err).hint != "" {
-			text = look(err).hint + ": " + text
+		if e.text = err.Error(); look(err).hint != "" {
+			e.text = look(err).hint + ": " + e.text
+		}
+		e.since = time.Now()
+		if before := w.lastErr.Load(); before != nil && before.text != "" {
+			e.since = before.since
 		}
 	}
-	w.lastErr.Store(&text)
+	w.lastErr.Store(e)
 }
+
+// A TableState is what the writer did with a table since the start, for people.
+type TableState struct {
+	Table    string
+	Inserts  uint64
+	Rows     uint64
+	Failures uint64
+	Fenced   uint64    // of these, refused because they came after their fence
+	Last     time.Time // of the last INSERT that went well
+	Held     string    // why nothing is sent now; "": it is
+	Until    time.Time // when that is tried again
+}
+
+// Tables are all tables that rows go to, in order.
+func (w *Writer) Tables() (all []TableState) {
+	for _, table := range schema.Tables() {
+		t := w.targets[table]
+		held := t.waiting()
+		t.mu.Lock()
+		s := t.did
+		if held != nil {
+			s.Held, s.Until = held.Error(), t.heldUntil
+		}
+		t.mu.Unlock()
+		s.Table = table.Name()
+		all = append(all, s)
+	}
+	return all
+}
+
+// Slowest is the longest that one of the last hundred INSERTs took.
+func (w *Writer) Slowest() time.Duration { return w.latency.p99() }
 
 // latencies remembers how long INSERTs took.
 type latencies struct {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillway-io/spillway/forward"
@@ -16,29 +17,47 @@ import (
 // A Server takes push requests and puts them into a Sink. A client hears 204 when the Sink owns
 // all of a request, never before.
 type Server struct {
-	cfg     otlp.ListenerConfig
+	cfg     atomic.Pointer[otlp.ListenerConfig]
 	next    forward.Sink
 	limiter *forward.Limiter
 	metrics *forward.Counters
 	log     *slog.Logger
+	port    *otlp.Listening // nil: off, or not open yet
 }
 
 // NewServer serves nothing until Beside. Bodies, and what they become, are counted by the limiter.
 func NewServer(cfg otlp.ListenerConfig, next forward.Sink, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, next: next, limiter: l, metrics: m, log: log}
+	s := &Server{next: next, limiter: l, metrics: m, log: log}
+	s.cfg.Store(&cfg)
+	return s
+}
+
+// Prepare reads the certificates that cfg names. apply has connections to come use them, and requests
+// to come show the tokens of cfg and keep to its limit of a request. Whatever else differs has no
+// effect. It is called after Beside.
+func (s *Server) Prepare(cfg otlp.ListenerConfig) (apply func(), err error) {
+	if s.port == nil {
+		return func() {}, nil
+	}
+	secure, err := s.port.Prepare(cfg.TLS)
+	if err != nil {
+		return nil, fmt.Errorf("receivers.loki: %w", err)
+	}
+	return func() { secure(); s.cfg.Store(&cfg) }, nil
 }
 
 // Beside opens the port, unless it is off, and has l serve it. It returns its address, or nil.
 func (s *Server) Beside(l *otlp.Listening) (net.Addr, error) {
-	if s.cfg.Endpoint == "" {
+	if s.cfg.Load().Endpoint == "" {
 		return nil, nil
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /loki/api/v1/push", s.push)
-	port, err := otlp.ListenHTTP(s.cfg, mux, s.log)
+	port, err := otlp.ListenHTTP(*s.cfg.Load(), mux, s.log)
 	if err != nil {
 		return nil, fmt.Errorf("receivers.loki: %w", err)
 	}
+	s.port = port
 	l.Join(port)
 	return port.HTTP, nil
 }
@@ -53,7 +72,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) take(r *http.Request) error {
-	if err := s.cfg.Auth.Authorize(r); err != nil {
+	if err := s.cfg.Load().Auth.Authorize(r); err != nil {
 		return err
 	}
 	decode, encodings, err := form(r)
@@ -64,7 +83,7 @@ func (s *Server) take(r *http.Request) error {
 	if len(tenant) > maxTenant {
 		return malformed(fmt.Errorf("X-Scope-OrgID of %d bytes: send at most %d", len(tenant), maxTenant))
 	}
-	body, free, err := s.cfg.ReadBody(r, s.limiter, encodings...)
+	body, free, err := s.cfg.Load().ReadBody(r, s.limiter, encodings...)
 	if err != nil {
 		return err
 	}

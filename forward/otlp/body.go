@@ -132,10 +132,11 @@ func (s *slab) free() {
 	}
 }
 
-// free gives the memory back, to the limiter and to the next request.
+// free gives the memory back, to the limiter and to the next request. Doing so again has no effect.
 func (b *body) free() {
 	b.l.Give(b.taken)
 	b.slab.free()
+	*b = body{l: b.l}
 }
 
 const (
@@ -312,15 +313,15 @@ func (b *body) room(size int) error {
 	if err := b.l.Take(int64(size)); err != nil {
 		return err
 	}
-	b.l.Give(b.taken)
+	had, old := b.taken, b.slab
 	b.taken = int64(size)
-	old := b.slab
 	if b.slab = slabFor(size); b.slab != nil {
 		b.bytes = append(b.slab.buf[:0], b.bytes...)
 	} else {
 		b.bytes = append(make([]byte, 0, size), b.bytes...)
 	}
 	old.free()
+	b.l.Give(had) // both were there while it moved
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,14 +26,13 @@ import (
 
 // ClientConfig says where batches go.
 type ClientConfig struct {
-	Endpoints   []string          `yaml:"endpoints"`   // gRPC targets: host:port or dns:///host:port; each name's addresses are used in turn
-	Compression string            `yaml:"compression"` // zstd, gzip or none
-	Timeout     time.Duration     `yaml:"timeout"`     // of one attempt; the peer answers when the data is stored
-	TLS         *ClientTLS        `yaml:"tls"`         // none: plain text
-	Auth        Auth              `yaml:"auth"`
-	Headers     map[string]string `yaml:"headers"`
-	// Identity says whether record markers are sent: auto (to peers that announce that they
-	// know them), on, off.
+	Endpoints   []string          `yaml:"endpoints"`            // gRPC targets: host:port, dns:///host:port or unix:///path; each name's addresses are used in turn, those that fail are passed over
+	Compression string            `yaml:"compression"`          // zstd, gzip or none
+	Timeout     time.Duration     `yaml:"timeout"`              // of one attempt; a collector answers when the rows are committed
+	TLS         *ClientTLS        `yaml:"tls"`                  // TLS to the peer; without this section: plain text
+	Auth        Auth              `yaml:"auth"`                 // what is shown to the peer
+	Headers     map[string]string `yaml:"headers" secret:"all"` // gRPC metadata of every request
+	// Whether record markers are sent, by which what is sent again is not stored again: auto (to peers that say they know them), on, off.
 	Identity string `yaml:"identity"`
 }
 
@@ -75,24 +75,34 @@ const (
 
 // A Client is a Sink that sends each batch to one of several collectors.
 type Client struct {
-	cfg       ClientConfig
-	log       *slog.Logger
-	endpoints []*endpoint
-	clock     forward.Clock
-	stop      context.CancelFunc
-	watching  sync.WaitGroup
+	log   *slog.Logger
+	clock forward.Clock
+	left  chan struct{} // closed when the last call of the route before this one has returned; Prepare's own
 
 	mu    sync.Mutex
+	route *route
 	next  int
 	woken chan struct{} // closed and replaced when an endpoint becomes ready
 }
 
+// A route is one configuration and the connections that it makes.
+type route struct {
+	cfg       ClientConfig
+	endpoints []*endpoint
+	stop      context.CancelFunc // of watching; nil before it starts
+	watching  sync.WaitGroup
+	calls     sync.WaitGroup // Puts under way; grows under Client.mu
+}
+
 type endpoint struct {
-	name string
-	conn *grpc.ClientConn
+	name  string
+	conn  *grpc.ClientConn
+	route *route
 
 	mu          sync.Mutex
 	failures    int
+	failing     time.Time // since then, without a success
+	lastErr     string
 	passedOver  time.Time // until then
 	compression string
 	knows       knowledge // whether it understands markers
@@ -108,6 +118,18 @@ const (
 
 // NewClient connects in the background.
 func NewClient(cfg ClientConfig, log *slog.Logger) (*Client, error) {
+	r, err := newRoute(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{log: log, route: r, left: make(chan struct{}), woken: make(chan struct{})}
+	close(c.left)
+	c.start(r)
+	return c, nil
+}
+
+// newRoute does not connect yet.
+func newRoute(cfg ClientConfig) (*route, error) {
 	secure, err := cfg.TLS.Config()
 	if err != nil {
 		return nil, err
@@ -116,8 +138,7 @@ func NewClient(cfg ClientConfig, log *slog.Logger) (*Client, error) {
 	if secure != nil {
 		creds = credentials.NewTLS(secure)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	c := &Client{cfg: cfg, log: log, stop: stop, woken: make(chan struct{})}
+	r := &route{cfg: cfg}
 	for _, name := range cfg.Endpoints {
 		conn, err := grpc.NewClient(name,
 			grpc.WithTransportCredentials(creds),
@@ -129,27 +150,71 @@ func NewClient(cfg ClientConfig, log *slog.Logger) (*Client, error) {
 			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 5 * time.Second,
 				Backoff: backoff.Config{BaseDelay: reconnect / 4, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnect}}),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
-			grpc.WithInitialWindowSize(windowSize))
+			grpc.WithInitialWindowSize(minWindow))
 		if err != nil {
-			stop()
-			return nil, errors.Join(fmt.Errorf("endpoint %s: %w", name, err), c.Close())
+			return nil, errors.Join(fmt.Errorf("endpoint %s: %w", name, err), r.close())
 		}
-		e := &endpoint{name: name, conn: conn, compression: cfg.Compression}
-		c.endpoints = append(c.endpoints, e)
-		c.watching.Go(func() { c.watch(ctx, e) })
+		r.endpoints = append(r.endpoints, &endpoint{name: name, conn: conn, route: r, compression: cfg.Compression})
 	}
-	return c, nil
+	return r, nil
 }
 
-// Close ends all connections.
-func (c *Client) Close() error {
-	c.stop()
-	c.watching.Wait()
+func (c *Client) start(r *route) {
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	for _, e := range r.endpoints {
+		r.watching.Go(func() { c.watch(ctx, e) })
+	}
+}
+
+// close waits for nobody's call.
+func (r *route) close() error {
+	if r.stop != nil {
+		r.stop()
+	}
+	r.watching.Wait()
 	var errs []error
-	for _, e := range c.endpoints {
+	for _, e := range r.endpoints {
 		errs = append(errs, e.conn.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Prepare makes ready to send by cfg, and reads the certificates that it names. Either apply has batches
+// to come go that way, while calls under way end where they are, or discard drops it. Prepare waits, until ctx
+// is done, for the last call from before the change before, which is its Timeout at most: connections are
+// there twice, never more often. One goroutine calls it, and what it returns.
+func (c *Client) Prepare(ctx context.Context, cfg ClientConfig) (apply, discard func(), err error) {
+	select {
+	case <-c.left:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	r, err := newRoute(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	apply = func() {
+		c.start(r)
+		c.mu.Lock()
+		old := c.route
+		c.route = r
+		c.mu.Unlock()
+		left := make(chan struct{})
+		c.left = left
+		go func() {
+			defer close(left)
+			old.calls.Wait() // no more come
+			old.close()
+		}()
+	}
+	return apply, func() { r.close() }, nil
+}
+
+// Close ends all connections. Nobody is in Put, or in Prepare, any more.
+func (c *Client) Close() error {
+	<-c.left
+	return c.route.close()
 }
 
 // watch keeps e connected and wakes those who wait when it has become ready.
@@ -191,10 +256,14 @@ func (c *Client) Clock() *forward.Clock { return &c.clock }
 // Put sends b to one endpoint, once. See forward.Sink for what errors mean.
 func (c *Client) Put(ctx context.Context, b forward.Batch) error {
 	e := c.pick()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, fmt.Errorf("no answer from %s within %s", e.name, c.cfg.Timeout))
+	defer e.route.calls.Done()
+	limit := e.route.cfg.Timeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer from %s within %s", e.name, limit))
 	defer cancel()
-	ctx = c.outgoing(ctx)
-	body, err := c.forPeer(ctx, e, b)
+	ctx = e.route.cfg.outgoing(ctx)
+	room := unmarkedBodies.Get().(*[]byte)
+	defer unmarkedBodies.Put(room) // a call that has returned does not read what it was lent
+	body, err := c.forPeer(ctx, e, b, room)
 	if errors.Is(err, forward.ErrUnfenced) {
 		return err
 	}
@@ -217,24 +286,26 @@ func (c *Client) Put(ctx context.Context, b forward.Batch) error {
 	return nil
 }
 
-func (c *Client) outgoing(ctx context.Context) context.Context {
-	for k, v := range c.cfg.Headers {
+func (c *ClientConfig) outgoing(ctx context.Context) context.Context {
+	for k, v := range c.Headers {
 		ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(k), v)
 	}
-	if c.cfg.Auth.Token != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.cfg.Auth.Token)
+	if c.Auth.Token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.Auth.Token)
 	}
 	return ctx
 }
 
 // pick takes the endpoints in turn, passing over those that failed lately or are not connected
-// as long as there are others.
+// as long as there are others. The call is among those of its route from then on.
 func (c *Client) pick() *endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	best := c.endpoints[c.next%len(c.endpoints)]
-	for i := range c.endpoints {
-		e := c.endpoints[(c.next+i)%len(c.endpoints)]
+	c.route.calls.Add(1)
+	all := c.route.endpoints
+	best := all[c.next%len(all)]
+	for i := range all {
+		e := all[(c.next+i)%len(all)]
 		if e.healthy() && e.conn.GetState() == connectivity.Ready {
 			best = e
 			break
@@ -250,22 +321,28 @@ func (e *endpoint) healthy() bool {
 	return time.Now().After(e.passedOver)
 }
 
-// forPeer takes the markers out of the body for a peer that does not know them. Whether it
+// unmarkedBodies is room for what forPeer makes: megabytes for each batch, which would be garbage at once.
+var unmarkedBodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// forPeer takes the markers out of the body for a peer that does not know them: into room. Whether it
 // does is asked with an empty request, before the first batch on a connection and after each
 // failure: a peer that is still out of order gets no batch that would then have to be looked for.
-func (c *Client) forPeer(ctx context.Context, e *endpoint, b forward.Batch) ([]byte, error) {
+func (c *Client) forPeer(ctx context.Context, e *endpoint, b forward.Batch, room *[]byte) (body []byte, err error) {
 	knows := knowsMarkers
-	switch c.cfg.Identity {
+	switch e.route.cfg.Identity {
 	case "off":
 		knows = knowsNothing
 	case "auto":
-		var err error
 		if knows, err = c.ask(ctx, e, b.Signal); err != nil {
-			return nil, fmt.Errorf("%w: %w", forward.ErrNotSent, err) // nothing of b
+			if !errors.Is(err, forward.ErrNotSent) {
+				err = fmt.Errorf("%w: %w", forward.ErrNotSent, err) // nothing of b
+			}
+			return nil, err
 		}
 	}
 	if knows == knowsNothing {
-		return forward.StripMarkers(append([]byte(nil), b.Body...))
+		*room, err = forward.AppendUnmarked(slices.Grow((*room)[:0], len(b.Body)), b.Body)
+		return *room, err
 	}
 	if m, _, err := forward.ParseMarker(b.Body); err == nil && m.Until == 0 {
 		if _, known := c.clock.Now(); known {
@@ -355,9 +432,13 @@ func (c *Client) settle(e *endpoint, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err == nil {
-		e.failures = 0
+		e.failures, e.failing, e.lastErr = 0, time.Time{}, ""
 		return nil
 	}
+	if e.failing.IsZero() {
+		e.failing = time.Now()
+	}
+	e.lastErr = err.Error()
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.ResourceExhausted, codes.Canceled:
 		// It lives, and says something about the batch or its load.
@@ -366,9 +447,33 @@ func (c *Client) settle(e *endpoint, err error) error {
 		wait := min(time.Second<<min(e.failures, 10), maxPassedOver)
 		e.failures++
 		e.passedOver = time.Now().Add(wait)
-		if len(c.endpoints) > 1 {
+		if len(e.route.endpoints) > 1 {
 			c.log.Warn("endpoint passed over for a while", "endpoint", e.name, "for", wait, "err", err)
 		}
 	}
 	return fmt.Errorf("%s: %w", e.name, fromStatus(err))
+}
+
+// An EndpointStatus is one of several collectors at one moment, for people.
+type EndpointStatus struct {
+	Name       string
+	State      string    // of the connection: idle, connecting, ready, transient_failure, shutdown
+	Failing    time.Time // nothing got through since then; zero: it works, or was not tried
+	Err        string    // the last failure since then
+	PassedOver time.Time // others get the batches until then
+	Markers    bool      // it is known to understand record markers
+}
+
+// Status is that of the endpoints, in the order of the configuration.
+func (c *Client) Status() (list []EndpointStatus) {
+	c.mu.Lock()
+	r := c.route
+	c.mu.Unlock()
+	for _, e := range r.endpoints {
+		state := strings.ToLower(e.conn.GetState().String())
+		e.mu.Lock()
+		list = append(list, EndpointStatus{Name: e.name, State: state, Failing: e.failing, Err: e.lastErr, PassedOver: e.passedOver, Markers: e.knows == knowsMarkers})
+		e.mu.Unlock()
+	}
+	return list
 }

@@ -41,14 +41,14 @@ const (
 )
 
 func (s *Server) listenHTTP(l *Listening) error {
-	if s.cfg.HTTP.Endpoint == "" {
+	if s.config().HTTP.Endpoint == "" {
 		return nil
 	}
-	h, err := ListenHTTP(s.cfg.HTTP, s.mux(), s.log)
+	h, err := ListenHTTP(s.config().HTTP, s.mux(), s.log)
 	if err != nil {
 		return fmt.Errorf("OTLP HTTP: %w", err)
 	}
-	l.HTTP = h.HTTP
+	l.HTTP, l.httpTLS = h.HTTP, h.httpTLS
 	l.Join(h)
 	return nil
 }
@@ -56,24 +56,26 @@ func (s *Server) listenHTTP(l *Listening) error {
 // ListenHTTP opens the port of c for h, with the timeouts and bounds of every port that takes
 // telemetry. Authorize and ReadBody are for h to call.
 func ListenHTTP(c ListenerConfig, h http.Handler, log *slog.Logger) (*Listening, error) {
-	secure, err := c.TLS.Config()
+	secure, err := newLiveTLS(c.TLS, "h2", "http/1.1")
 	if err != nil {
 		return nil, err
 	}
-	lis, err := net.Listen("tcp", c.Endpoint)
+	lis, err := c.listen()
 	if err != nil {
 		return nil, err
 	}
 	srv := &http.Server{
 		Handler:           h,
-		TLSConfig:         secure,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute, // a half-open connection holds nothing longer
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	l := &Listening{HTTP: lis.Addr()}
+	if secure != nil {
+		srv.TLSConfig = secure.config()
+	}
+	l := &Listening{HTTP: lis.Addr(), httpTLS: secure}
 	l.serve = append(l.serve, func() error {
 		serve := srv.Serve
 		if secure != nil {
@@ -116,7 +118,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request, sig forward.S
 }
 
 func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) error {
-	if err := s.cfg.HTTP.Auth.Authorize(r); err != nil {
+	if err := s.config().HTTP.Auth.Authorize(r); err != nil {
 		return err
 	}
 	if kind != typeProtobuf && kind != typeJSON {
@@ -126,7 +128,7 @@ func (s *Server) httpBody(r *http.Request, kind string, sig forward.Signal) erro
 	if err != nil {
 		return err
 	}
-	body, free, err := s.cfg.HTTP.ReadBody(r, s.limiter, encodings...)
+	body, free, err := s.config().HTTP.ReadBody(r, s.limiter, encodings...)
 	if err != nil {
 		return err
 	}

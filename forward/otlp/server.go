@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,12 +24,12 @@ import (
 
 // ListenerConfig is one port.
 type ListenerConfig struct {
-	Endpoint          string     `yaml:"endpoint"`              // host:port; "": off
-	MaxRecvMsgSizeMiB int        `yaml:"max_recv_msg_size_mib"` // of one request, decompressed; 0: 16
-	TLS               *ServerTLS `yaml:"tls"`                   // none: plain text
-	Auth              Auth       `yaml:"auth"`
-	// MaxConnectionAge closes gRPC connections after that long, so that clients spread over
-	// new replicas; 0: never.
+	Endpoint          string     `yaml:"endpoint"`              // host:port, or the path of a socket; "": off
+	Transport         string     `yaml:"transport"`             // tcp or unix; "": tcp
+	MaxRecvMsgSizeMiB int        `yaml:"max_recv_msg_size_mib"` // of one request, decompressed, 1 to 30; larger ones are refused for good; 0: 16
+	TLS               *ServerTLS `yaml:"tls"`                   // the certificate; without this section: plain text
+	Auth              Auth       `yaml:"auth"`                  // what senders have to show
+	// How long a gRPC connection may last; then it is closed in order, so that clients spread over new replicas; 0s: for ever.
 	MaxConnectionAge time.Duration `yaml:"max_connection_age"`
 }
 
@@ -45,18 +46,20 @@ func (c ListenerConfig) maxRecv() int {
 // A Server takes OTLP requests, checks them, and puts them into a Sink. A client hears OK when
 // the Sink owns the batch, never before.
 type Server struct {
-	cfg     ServerConfig
+	cfg     atomic.Pointer[ServerConfig]
 	next    forward.Sink
 	limiter *forward.Limiter
 	metrics *forward.Counters
 	log     *slog.Logger
 	health  *health.Server
+	ports   *Listening // nil before Listen
+	readers *readers   // of gRPC
 }
 
 // ServerConfig is the pair of ports.
 type ServerConfig struct {
-	GRPC ListenerConfig `yaml:"grpc"`
-	HTTP ListenerConfig `yaml:"http"`
+	GRPC ListenerConfig `yaml:"grpc"` // OTLP/gRPC
+	HTTP ListenerConfig `yaml:"http"` // OTLP/HTTP, protobuf and JSON, on /v1/logs, /v1/traces and /v1/metrics
 
 	// SinkDecodes says that the sink decodes every body, and refuses what is malformed, before
 	// it answers: then bodies are counted here and not checked, and not cut either.
@@ -67,7 +70,40 @@ type ServerConfig struct {
 
 // NewServer serves nothing until Listen. Bodies are counted by the limiter while they are read.
 func NewServer(cfg ServerConfig, next forward.Sink, l *forward.Limiter, m *forward.Counters, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, next: next, limiter: l, metrics: m, log: log, health: health.NewServer()}
+	s := &Server{next: next, limiter: l, metrics: m, log: log, health: health.NewServer()}
+	s.cfg.Store(&cfg)
+	return s
+}
+
+// config is what holds now.
+func (s *Server) config() *ServerConfig { return s.cfg.Load() }
+
+// Prepare reads the certificates that cfg names. apply has connections to come use them, and requests to
+// come show the tokens of cfg; it also takes over the clock and, where bodies are read over HTTP, the
+// limit of a request. Whatever else differs has no effect. It is called after Listen.
+func (s *Server) Prepare(cfg ServerConfig) (apply func(), err error) {
+	var applies []func()
+	for _, p := range []struct {
+		name string
+		port net.Addr
+		tls  *liveTLS
+		cfg  ListenerConfig
+	}{{"OTLP gRPC", s.ports.GRPC, s.ports.grpcTLS, cfg.GRPC}, {"OTLP HTTP", s.ports.HTTP, s.ports.httpTLS, cfg.HTTP}} {
+		if p.port == nil {
+			continue
+		}
+		apply, err := p.tls.prepare(p.cfg.TLS)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+		applies = append(applies, apply)
+	}
+	return func() {
+		for _, apply := range applies {
+			apply()
+		}
+		s.cfg.Store(&cfg)
+	}, nil
 }
 
 // A Listening server has its ports open.
@@ -75,7 +111,13 @@ type Listening struct {
 	GRPC, HTTP net.Addr // nil: off
 	serve      []func() error
 	stop       []func(context.Context)
+
+	grpcTLS, httpTLS *liveTLS // of its own ports, not of those that joined
 }
+
+// Prepare is for the port of ListenHTTP: it reads the certificates that c names; apply has connections
+// to come use them. A port that speaks TLS goes on to do so.
+func (l *Listening) Prepare(c *ServerTLS) (apply func(), err error) { return l.httpTLS.prepare(c) }
 
 // Listen opens the ports, so that a caller knows before anything starts that they are free.
 func (s *Server) Listen() (*Listening, error) {
@@ -84,6 +126,7 @@ func (s *Server) Listen() (*Listening, error) {
 		l.close()
 		return nil, err
 	}
+	s.ports = l
 	return l, nil
 }
 
@@ -131,28 +174,35 @@ func (l *Listening) close() {
 const (
 	// maxStreams bounds the requests under way on one connection.
 	maxStreams = 128
-	// windowSize bounds what one stream may have sent before it is read.
-	windowSize = 512 << 10
+	// What one stream may have sent before it is read is bounded by its window, and that of a connection by
+	// connWindows of them. The least is what HTTP/2 begins with.
+	minWindow, maxWindow = 64 << 10, 512 << 10
+	connWindows          = 4
+	// windowShare is the part of the memory that a window is.
+	windowShare = 1024
 )
 
 func (s *Server) listenGRPC(l *Listening) error {
-	c := s.cfg.GRPC
+	c := s.config().GRPC
 	if c.Endpoint == "" {
 		return nil
 	}
-	secure, err := c.TLS.Config()
+	secure, err := newLiveTLS(c.TLS, "h2")
 	if err != nil {
 		return fmt.Errorf("OTLP gRPC: %w", err)
 	}
-	lis, err := net.Listen("tcp", c.Endpoint)
+	lis, err := c.listen()
 	if err != nil {
 		return fmt.Errorf("OTLP gRPC: %w", err)
 	}
+	_, _, _, hard := s.limiter.Usage()
+	window := int32(max(minWindow, min(maxWindow, hard/windowShare)))
+	s.readers = newReaders(s.limiter, c.maxRecv())
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.MaxRecvMsgSize(c.maxRecv()),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.InitialWindowSize(windowSize), grpc.InitialConnWindowSize(4 * windowSize),
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(connWindows * window),
 		grpc.ConnectionTimeout(20 * time.Second),
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.InTapHandle(s.tap),
@@ -162,15 +212,15 @@ func (s *Server) listenGRPC(l *Listening) error {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}
 	if secure != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(secure)))
+		opts = append(opts, grpc.Creds(credentials.NewTLS(secure.config())))
 	}
 	srv := grpc.NewServer(opts...)
 	for sig, name := range services {
 		srv.RegisterService(&grpc.ServiceDesc{ServiceName: name, HandlerType: (*any)(nil),
-			Methods: []grpc.MethodDesc{{MethodName: "Export", Handler: s.export(sig)}}}, s)
+			Streams: []grpc.StreamDesc{{StreamName: "Export", Handler: s.export(sig)}}}, s)
 	}
 	healthpb.RegisterHealthServer(srv, s.health)
-	l.GRPC = lis.Addr()
+	l.GRPC, l.grpcTLS = lis.Addr(), secure
 	l.serve = append(l.serve, func() error { return srv.Serve(lis) })
 	l.stop = append(l.stop, func(ctx context.Context) {
 		s.health.Shutdown()
@@ -189,7 +239,7 @@ var services = map[forward.Signal]string{
 
 // tap refuses a request before anything of it is read.
 func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if !s.cfg.GRPC.Auth.allows(first(info.Header.Get("authorization"))) && info.FullMethodName != healthpb.Health_Check_FullMethodName {
+	if !s.config().GRPC.Auth.allows(first(info.Header.Get("authorization"))) && info.FullMethodName != healthpb.Health_Check_FullMethodName {
 		return ctx, s.refuse(errUnauthenticated{})
 	}
 	if err := s.limiter.Take(0); err != nil {
@@ -221,10 +271,11 @@ var identityVersion = strconv.Itoa(forward.MarkerVersion)
 
 // clock is what clockHeader says, "" when nobody knows.
 func (s *Server) clock() string {
-	if s.cfg.Clock == nil {
+	clock := s.config().Clock
+	if clock == nil {
 		return ""
 	}
-	now, ok := s.cfg.Clock.Now()
+	now, ok := clock.Now()
 	if !ok {
 		return ""
 	}
@@ -238,36 +289,37 @@ func repeated(get func(string) string) bool {
 	return envoy > 1 || before > 0
 }
 
-// export handles one call. This is where a batch enters spillway over gRPC.
-func (s *Server) export(sig forward.Signal) func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
-	return func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		var msg raw
-		if err := decode(&msg); err != nil {
-			return nil, err
+// export handles one call. This is where a batch enters spillway over gRPC. To gRPC it is a stream, so that it is
+// read when there is room for it.
+func (s *Server) export(sig forward.Signal) grpc.StreamHandler {
+	return func(_ any, stream grpc.ServerStream) error {
+		msg, err := s.readers.receive(stream)
+		if forward.Busy(err) != nil {
+			return s.refuse(err)
+		}
+		if err != nil {
+			return err
 		}
 		defer msg.free()
-		if err := s.limiter.Take(int64(msg.in.Len())); err != nil {
-			return nil, s.refuse(err)
-		}
-		defer s.limiter.Give(int64(msg.in.Len()))
+		ctx := stream.Context()
 		grpc.SetSendCompressor(ctx, "identity")
-		grpc.SetHeader(ctx, metadata.Pairs(identityHeader, identityVersion))
+		stream.SetHeader(metadata.Pairs(identityHeader, identityVersion))
 
 		md, _ := metadata.FromIncomingContext(ctx)
-		err := s.grpcBody(ctx, sig, &msg, repeated(func(name string) string { return first(md.Get(name)) }))
+		err = s.grpcBody(ctx, sig, msg, repeated(func(name string) string { return first(md.Get(name)) }))
 		if now := s.clock(); now != "" {
-			grpc.SetTrailer(ctx, metadata.Pairs(clockHeader, now))
+			stream.SetTrailer(metadata.Pairs(clockHeader, now))
 		}
 		partial := forward.Partial(err)
 		if err != nil && partial == nil {
-			return nil, s.refuse(err)
+			return s.refuse(err)
 		}
-		return &raw{out: partialSuccess(partial)}, nil
+		return stream.SendMsg(&raw{out: partialSuccess(partial)})
 	}
 }
 
 // grpcBody brings the message into one piece, decompressed, and hands it on.
-func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw, again bool) error {
+func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *received, again bool) error {
 	wire := newBody(s.limiter)
 	defer wire.free()
 	var whole []byte
@@ -280,6 +332,7 @@ func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw, aga
 		}
 		whole = wire.bytes[:n]
 		msg.in.CopyTo(whole)
+		msg.free()
 	}
 	enc, whole := untag(whole)
 	if enc == "" {
@@ -287,9 +340,11 @@ func (s *Server) grpcBody(ctx context.Context, sig forward.Signal, msg *raw, aga
 	}
 	b := newBody(s.limiter)
 	defer b.free()
-	if err := b.expand(whole, enc, s.cfg.GRPC.maxRecv()); err != nil {
+	if err := b.expand(whole, enc, s.config().GRPC.maxRecv()); err != nil {
 		return err
 	}
+	msg.free()
+	wire.free()
 	return s.accept(ctx, sig, b.bytes, again)
 }
 
@@ -301,7 +356,7 @@ func (s *Server) accept(ctx context.Context, sig forward.Signal, body []byte, ag
 		return &forward.RefusedError{Reason: forward.ReasonMalformed, Err: err}
 	}
 	b.Repeated = again
-	if b.Items == 0 && !s.cfg.SinkDecodes {
+	if b.Items == 0 && !s.config().SinkDecodes {
 		return nil // a decoder knows better what is nothing, and an empty request asks whether it is ready
 	}
 	return s.next.Put(ctx, b)
@@ -319,7 +374,7 @@ func (s *Server) checked(sig forward.Signal, body []byte) (b forward.Batch, err 
 			"signal", sig.String(), "records", unknown, "known", forward.MarkerVersion)
 	}
 	b = forward.Batch{Signal: sig, Body: body}
-	if s.cfg.SinkDecodes {
+	if s.config().SinkDecodes {
 		b.Items, err = Count(sig, body)
 		return b, err
 	}

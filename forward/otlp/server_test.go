@@ -73,13 +73,20 @@ func (k *keeper) last(t *testing.T) forward.Batch {
 
 func serve(t *testing.T, cfg ServerConfig, next forward.Sink, hardMiB int64) *Listening {
 	t.Helper()
+	_, lis := serveServer(t, cfg, next, hardMiB)
+	return lis
+}
+
+func serveServer(t *testing.T, cfg ServerConfig, next forward.Sink, hardMiB int64) (*Server, *Listening) {
+	t.Helper()
 	for _, c := range []*ListenerConfig{&cfg.GRPC, &cfg.HTTP} {
 		if c.Endpoint == "" {
 			c.Endpoint = "127.0.0.1:0"
 		}
 	}
 	l := forward.NewLimiter(hardMiB<<20, hardMiB<<20*4/5, forward.Hard, time.Second, quiet)
-	lis, err := NewServer(cfg, l.Before(next), l, forward.NewCounters(nil, "test"), quiet).Listen()
+	server := NewServer(cfg, l.Before(next), l, forward.NewCounters(nil, "test"), quiet)
+	lis, err := server.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +99,7 @@ func serve(t *testing.T, cfg ServerConfig, next forward.Sink, hardMiB int64) *Li
 			t.Error(err)
 		}
 	})
-	return lis
+	return server, lis
 }
 
 func dial(t *testing.T, lis *Listening) *grpc.ClientConn {
@@ -374,7 +381,7 @@ func newClient(t *testing.T, cfg ClientConfig) *Client {
 func connected(c *Client) {
 	for {
 		woken := c.Woken()
-		for _, e := range c.endpoints {
+		for _, e := range c.route.endpoints {
 			if e.conn.GetState().String() == "READY" {
 				return
 			}

@@ -10,14 +10,15 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // ServerTLS has the OpenTelemetry Collector's names. Files are read again when they change.
 type ServerTLS struct {
-	CertFile     string `yaml:"cert_file"`
-	KeyFile      string `yaml:"key_file"`
-	ClientCAFile string `yaml:"client_ca_file"` // set: clients must show a certificate of this authority
+	CertFile     string `yaml:"cert_file"`            // PEM, the chain; read again when it changes
+	KeyFile      string `yaml:"key_file" secret:"no"` // PEM
+	ClientCAFile string `yaml:"client_ca_file"`       // set: clients must show a certificate of this authority
 }
 
 // ClientTLS has the OpenTelemetry Collector's names.
@@ -25,15 +26,15 @@ type ClientTLS struct {
 	Insecure           bool   `yaml:"insecure"`             // no TLS
 	InsecureSkipVerify bool   `yaml:"insecure_skip_verify"` // TLS without knowing the peer
 	CAFile             string `yaml:"ca_file"`              // "": the system's authorities
-	CertFile           string `yaml:"cert_file"`
-	KeyFile            string `yaml:"key_file"`
-	ServerNameOverride string `yaml:"server_name_override"`
+	CertFile           string `yaml:"cert_file"`            // PEM, shown to a peer that asks for one
+	KeyFile            string `yaml:"key_file" secret:"no"` // PEM
+	ServerNameOverride string `yaml:"server_name_override"` // the name that the peer's certificate must have; "": the endpoint's
 }
 
 // Auth is what a listener asks for, or a sender shows.
 type Auth struct {
-	Tokens []string `yaml:"tokens"` // a listener takes any of them
-	Token  string   `yaml:"token"`  // a sender shows this one
+	Tokens []string `yaml:"tokens" secret:"all"` // of a listener, which takes any of them as "authorization: Bearer TOKEN"; none: it takes everybody
+	Token  string   `yaml:"token" secret:"all"`  // of a sender, which shows this one
 }
 
 // Config is nil for a nil receiver: no TLS.
@@ -58,6 +59,51 @@ func (c *ServerTLS) Config() (*tls.Config, error) {
 		out.ClientCAs, out.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	}
 	return out, nil
+}
+
+// A liveTLS is a listener's TLS, which can be exchanged while it listens: connections that are there
+// stay as they are. nil is none.
+type liveTLS struct {
+	protocols []string
+	now       atomic.Pointer[tls.Config]
+}
+
+// newLiveTLS is nil for nil.
+func newLiveTLS(c *ServerTLS, protocols ...string) (*liveTLS, error) {
+	if c == nil {
+		return nil, nil
+	}
+	l := &liveTLS{protocols: protocols}
+	apply, err := l.prepare(c)
+	if err != nil {
+		return nil, err
+	}
+	apply()
+	return l, nil
+}
+
+func (l *liveTLS) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: l.protocols,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.now.Load(), nil }}
+}
+
+// errTLS says that a port cannot turn to TLS, or from it, while it listens.
+var errTLS = errors.New("tls: a port begins or stops to speak TLS only at a start: restart")
+
+// prepare reads the files of c; apply has new connections use them.
+func (l *liveTLS) prepare(c *ServerTLS) (apply func(), err error) {
+	if (l == nil) != (c == nil) {
+		return nil, errTLS
+	}
+	secure, err := c.Config()
+	if err != nil {
+		return nil, err
+	}
+	if secure == nil {
+		return func() {}, nil
+	}
+	secure.NextProtos = l.protocols
+	return func() { l.now.Store(secure) }, nil
 }
 
 // Config is nil for a nil receiver or when insecure: no TLS.

@@ -17,6 +17,7 @@ type Engine struct {
 	dataDir  string
 	database string
 	args     []string
+	env      []string
 	shared   bool
 	process  *process
 }
@@ -28,6 +29,7 @@ type options struct {
 	database string
 	config   string
 	args     []string
+	env      []string
 }
 
 // WithDatabase names the database that is made at the start; the default is "otel".
@@ -43,6 +45,11 @@ func WithConfig(xml string) Option {
 // WithArgs adds arguments to the command line of spillway-engine.
 func WithArgs(args ...string) Option {
 	return func(o *options) { o.args = append(o.args, args...) }
+}
+
+// WithEnv adds variables, NAME=value, to the engine's environment, for configuration that is read from there.
+func WithEnv(env ...string) Option {
+	return func(o *options) { o.env = append(o.env, env...) }
 }
 
 // Start starts an engine of the test's own, on free ports and a new data directory. At the end of the test the engine is killed and
@@ -64,7 +71,7 @@ func Start(t testing.TB, opts ...Option) *Engine {
 			t.Fatal(err)
 		}
 	}
-	e := &Engine{t: t, dataDir: dir, database: o.database, args: append([]string{"--database", o.database}, o.args...)}
+	e := &Engine{t: t, dataDir: dir, database: o.database, args: append([]string{"--database", o.database}, o.args...), env: o.env}
 	t.Cleanup(func() {
 		if e.process != nil {
 			e.process.kill()
@@ -76,7 +83,7 @@ func Start(t testing.TB, opts ...Option) *Engine {
 
 func (e *Engine) start(http, native string) {
 	e.t.Helper()
-	p, err := startProcess(e.dataDir, http, native, e.args)
+	p, err := startProcess(e.dataDir, http, native, e.args, e.env)
 	if err != nil {
 		e.t.Fatal(err)
 	}

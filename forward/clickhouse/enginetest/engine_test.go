@@ -79,7 +79,7 @@ func TestTheEngineDiesWithItsParent(t *testing.T) {
 func TestAnEngineThatCannotStartSaysWhy(t *testing.T) {
 	t.Setenv("SPILLWAY_ENGINE_LIB", "")
 	t.Setenv("SPILLWAY_CACHE", t.TempDir())
-	_, err := startProcess(t.TempDir(), "127.0.0.1:0", "127.0.0.1:0", nil)
+	_, err := startProcess(t.TempDir(), "127.0.0.1:0", "127.0.0.1:0", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "run `make engine`") {
 		t.Errorf("error %v", err)
 	}

@@ -32,7 +32,7 @@ type process struct {
 }
 
 // startProcess starts the program on the data directory and waits until it is ready.
-func startProcess(dataDir, http, native string, args []string) (*process, error) {
+func startProcess(dataDir, http, native string, args, env []string) (*process, error) {
 	p := &process{exited: make(chan struct{}), stderr: new(tail)}
 	var stdout io.ReadCloser
 	err := startProgram(func(path string) error {
@@ -40,6 +40,7 @@ func startProcess(dataDir, http, native string, args []string) (*process, error)
 			"--data-dir", dataDir, "--http", http, "--native", native, "--die-with-parent",
 		}, args...)...)
 		p.cmd.Dir = dataDir
+		p.cmd.Env = append(os.Environ(), env...)
 		p.cmd.Stderr = p.stderr
 		var err error
 		if stdout, err = p.cmd.StdoutPipe(); err != nil {

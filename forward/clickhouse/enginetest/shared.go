@@ -73,6 +73,6 @@ func sharedProcess() (*process, string, error) {
 			return nil, "", err
 		}
 	}
-	shared.process, err = startProcess(shared.dir, "127.0.0.1:0", "127.0.0.1:0", nil)
+	shared.process, err = startProcess(shared.dir, "127.0.0.1:0", "127.0.0.1:0", nil, nil)
 	return shared.process, shared.dir, err
 }
