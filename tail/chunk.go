@@ -9,11 +9,14 @@ type Line struct {
 	Stream    string    // stdout, stderr, or empty for a plain file
 	Truncated bool      // it was longer than the limit, or than what memory allowed
 	Partial   bool      // its end is not in the file and will not come, or came too late
+
+	breaks int // in Text, put there between lines that were joined
 }
 
 // A Chunk is some lines of one file. All of it is lent until Done.
 type Chunk struct {
 	Path   string // where the file was when it was first seen
+	Config int    // index of the Config that found the file; -1: none, there are no lines
 	Lines  []Line // may be empty: then there is only the cursor to keep
 	Cursor []byte // names the file and the bytes that the lines came from
 	Bytes  int    // of the file, line ends and markup included
@@ -22,6 +25,7 @@ type Chunk struct {
 	file   *file    // nil: the cursor says what to forget
 	forget []uint64 // then: these
 	done   spans
+	seam   seam // before the end of done
 	tally  tally
 	head   [fingerprintBytes]byte
 	window []byte // what was read of the file; most lines are parts of it
@@ -39,16 +43,41 @@ const (
 	spareChunks = 8
 )
 
-// add puts a line into the chunk, made of so many pieces with raw bytes in the file, lost of
-// which are not in it.
-func (c *Chunk) add(l Line, raw int64, pieces, lost int) {
+// An origin is where in the file a line comes from: from start to end, or from several places.
+type origin struct {
+	start, end int64
+	places     spans // if not empty, these
+	pieces     int   // lines of the file
+	lost       int   // bytes of text that are not in the line
+}
+
+// size is the number of bytes in the file.
+func (o *origin) size() int64 {
+	if len(o.places) > 0 {
+		return o.places.size()
+	}
+	return o.end - o.start
+}
+
+// addTo puts the places into a set.
+func (o *origin) addTo(s spans) spans {
+	if len(o.places) > 0 {
+		return s.addAll(o.places)
+	}
+	return s.add(o.start, o.end)
+}
+
+// add puts a line into the chunk.
+func (c *Chunk) add(l Line, o *origin) {
 	c.Lines = append(c.Lines, l)
+	c.done = o.addTo(c.done)
 	t := &c.tally
-	t.bytesEmitted += uint64(len(l.Text))
-	t.bytesDropped += uint64(lost)
-	t.bytesJoined += uint64(raw) - uint64(len(l.Text)) - uint64(lost)
+	text := uint64(len(l.Text) - l.breaks)
+	t.bytesEmitted += text
+	t.bytesDropped += uint64(o.lost)
+	t.bytesJoined += uint64(o.size()) - text - uint64(o.lost)
 	t.linesEmitted++
-	t.linesJoined += uint64(pieces - 1)
+	t.linesJoined += uint64(o.pieces - 1)
 	if l.Truncated {
 		t.truncated++
 	}
@@ -57,12 +86,35 @@ func (c *Chunk) add(l Line, raw int64, pieces, lost int) {
 	}
 }
 
+// addWhole is add for a line that is one of the file: nearly all of them.
+func (c *Chunk) addWhole(text []byte, at time.Time, stream string, l rawLine, lost int) {
+	c.Lines = append(c.Lines, Line{Text: text, Time: at, Stream: stream, Partial: l.cut, Truncated: lost > 0})
+	c.done = c.done.add(l.start, l.end)
+	t := &c.tally
+	t.bytesEmitted += uint64(len(text))
+	t.bytesDropped += uint64(lost)
+	t.bytesJoined += uint64(l.end-l.start) - uint64(len(text)) - uint64(lost)
+	t.linesEmitted++
+	if lost > 0 {
+		t.truncated++
+	}
+	if l.cut {
+		t.partial++
+	}
+}
+
+// skip says that a line of the file is nothing.
+func (c *Chunk) skip(l rawLine) {
+	c.done = c.done.add(l.start, l.end)
+	c.tally.bytesJoined += uint64(l.end - l.start)
+}
+
 // seal writes the cursor and the sum.
 func (c *Chunk) seal(f *file) {
 	c.out, c.file = true, f
-	c.Path = f.path
+	c.Path, c.Config = f.path, f.cfg.index
 	c.Bytes = int(c.tally.bytesRead())
-	c.Cursor = appendProgress(c.Cursor[:0], progress{key: f.key, id: f.id, path: f.path, done: c.done})
+	c.Cursor = appendProgress(c.Cursor[:0], progress{key: f.key, id: f.id, path: f.path, done: c.done, seam: c.seam, born: f.born, rungs: f.rungs})
 }
 
 // reset empties the chunk for use again.
@@ -71,5 +123,5 @@ func (c *Chunk) reset() {
 	if cap(c.arena) > largeArena {
 		c.arena = nil
 	}
-	*c = Chunk{Lines: c.Lines[:0], Cursor: c.Cursor[:0], done: c.done[:0], window: c.window[:0], arena: c.arena[:0]}
+	*c = Chunk{Config: -1, Lines: c.Lines[:0], Cursor: c.Cursor[:0], done: c.done[:0], window: c.window[:0], arena: c.arena[:0]}
 }

@@ -38,6 +38,10 @@ type Config struct {
 	StartAt string
 	// MaxLineBytes is the length at which a line is cut. 0: 1 MiB.
 	MaxLineBytes int
+	// Multiline is how lines become one.
+	Multiline MultilineConfig
+	// RateLimit is how much of one source is read.
+	RateLimit RateLimit
 }
 
 // DefaultConfig reads what the kubelet keeps of its containers, from the beginning.
@@ -66,6 +70,7 @@ func (c Config) Validate() error {
 	if c.MaxLineBytes < 0 {
 		errs = append(errs, errors.New("max_line_bytes: cannot be negative"))
 	}
+	errs = append(errs, c.Multiline.Validate(), c.RateLimit.Validate())
 	return errors.Join(errs...)
 }
 

@@ -1,10 +1,14 @@
 package tail
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +165,7 @@ func (m *model) line() string {
 
 // plain writes lines, each perhaps in two parts.
 func (m *model) plain(name string) {
+	defer func(from int) { m.log.Debug("wrote", "name", name, "lines", fmt.Sprintf("%d-%d", from, m.count)) }(m.count + 1)
 	for range 1 + m.random.IntN(20) {
 		l := m.line()
 		m.want = append(m.want, l)
@@ -175,6 +180,7 @@ func (m *model) plain(name string) {
 
 // runtime writes lines of both streams, perhaps in pieces.
 func (m *model) runtime(name string) {
+	defer func(from int) { m.log.Debug("wrote", "name", name, "lines", fmt.Sprintf("%d-%d", from, m.count)) }(m.count + 1)
 	var unfinished [streams]string
 	for i := range 30 {
 		s := stream(m.random.IntN(int(streams)))
@@ -185,11 +191,11 @@ func (m *model) runtime(name string) {
 		}
 		cut := m.random.IntN(len(l))
 		if m.random.IntN(2) == 0 && i < 25 && cut > 0 {
-			m.write(name, cri(s.String(), "P", l[:cut]))
+			m.write(name, m.cri(s, "P", l[:cut]))
 			unfinished[s] = l[cut:]
 			continue
 		}
-		m.write(name, cri(s.String(), "F", l))
+		m.write(name, m.cri(s, "F", l))
 		unfinished[s] = ""
 		if m.random.IntN(8) == 0 {
 			m.step()
@@ -197,14 +203,36 @@ func (m *model) runtime(name string) {
 	}
 	for s, l := range unfinished {
 		if l != "" {
-			m.write(name, cri(stream(s).String(), "F", l))
+			m.write(name, m.cri(stream(s), "F", l))
 		}
 	}
 }
 
+func chunkName(c *Chunk) string {
+	if c.file == nil {
+		return fmt.Sprintf("forget %x", c.forget)
+	}
+	from, to := "", ""
+	if n := len(c.Lines); n > 0 {
+		from, _, _ = strings.Cut(string(c.Lines[0].Text), " ")
+		to, _, _ = strings.Cut(string(c.Lines[n-1].Text), " ")
+	}
+	return fmt.Sprintf("%s %x %d.%d %s-%s", filepath.Base(c.file.name), c.file.key, c.file.id.inode.ino, c.file.id.birth%1e9, from, to)
+}
+
+// cri is a line of now: that of a rotated file tells whether it is new.
+func (m *model) cri(s stream, tag, text string) string {
+	return fmt.Sprintf("%s %s %s %s\n", time.Now().UTC().Format(time.RFC3339Nano), s, tag, text)
+}
+
 // step is something that happens on the reading side.
 func (m *model) step() {
-	switch m.random.IntN(8) {
+	if m.tailer == nil {
+		return
+	}
+	kind := m.random.IntN(8)
+	m.log.Debug("step", "kind", kind)
+	switch kind {
 	case 0:
 		m.tailer.scan(m.now)
 	case 1:
@@ -212,6 +240,7 @@ func (m *model) step() {
 		m.tailer.look(m.now)
 	case 2, 3, 4:
 		if c := m.next(); c != nil {
+			m.log.Debug("chunk", "name", chunkName(c), "lines", len(c.Lines), "done", c.done)
 			taken := m.random.IntN(4) > 0
 			if taken {
 				m.pending = append(m.pending, delivery{texts(c), slices.Clone(c.Cursor)})
@@ -231,6 +260,11 @@ func (m *model) step() {
 func (m *model) durable(i int) {
 	m.got = append(m.got, m.pending[i].lines...)
 	m.pos.Apply(m.pending[i].cursor)
+	if p, forget, err := decodeCursor(m.pending[i].cursor); p != nil {
+		m.log.Debug("durable", "key", fmt.Sprintf("%x", p.key), "done", p.done, "err", err)
+	} else {
+		m.log.Debug("durable", "forget", fmt.Sprintf("%x", forget))
+	}
 	m.pending = slices.Delete(m.pending, i, i+1)
 }
 
@@ -239,50 +273,126 @@ func (m *model) settle() {
 	for len(m.pending) > 0 {
 		m.durable(0)
 	}
-	for range 3 {
+	for range 6 {
 		m.got = append(m.got, m.scan()...)
 		m.got = append(m.got, m.look()...)
 	}
 }
 
-func (m *model) rotate(name string) {
-	for i := 3; i > 0; i-- {
-		from, to := fmt.Sprintf("%s.%d", name, i), fmt.Sprintf("%s.%d", name, i+1)
-		if _, err := os.Stat(m.path(from)); err == nil {
-			m.rename(from, to)
+// remove keeps the inode from being used again at once: a file that is made in the same tick of the
+// clock with the same inode cannot be told from the one before, and only a test is that fast.
+func (m *model) remove(name string) {
+	f, err := os.Open(m.path(name))
+	m.must(err)
+	m.t.Cleanup(func() { f.Close() })
+	m.rig.remove(name)
+}
+
+// oldest is how many rotated files there are at most.
+const oldest = 4
+
+// shift moves the rotated files on; if the oldest goes, what is in it has been read.
+func (m *model) shift(name string) {
+	for _, gz := range []string{"", ".gz"} {
+		last := fmt.Sprintf("%s.%d%s", name, oldest, gz)
+		if _, err := os.Stat(m.path(last)); err == nil {
+			m.settle()
+			m.remove(last)
+			m.now = m.now.Add(time.Minute)
 		}
 	}
+	for i := oldest - 1; i > 0; i-- {
+		for _, gz := range []string{"", ".gz"} {
+			from, to := fmt.Sprintf("%s.%d%s", name, i, gz), fmt.Sprintf("%s.%d%s", name, i+1, gz)
+			if _, err := os.Stat(m.path(from)); err == nil {
+				m.rename(from, to)
+			}
+		}
+	}
+}
+
+func (m *model) rotate(name string) {
+	m.log.Debug("rotate", "name", name)
+	m.shift(name)
 	m.rename(name, name+".1")
 	m.write(name, "")
 }
 
+// copyTruncate is logrotate's: nothing is written between the copy and the truncation.
+func (m *model) copyTruncate(name string) {
+	m.log.Debug("copyTruncate", "name", name)
+	if st, err := os.Stat(m.path(name)); err != nil || st.Size() == 0 {
+		return // two empty files cannot be told from each other, and need not be
+	}
+	m.shift(name)
+	text, err := os.ReadFile(m.path(name))
+	m.must(err)
+	m.write(name+".1", string(text))
+	if m.random.IntN(2) == 0 {
+		m.step()
+	}
+	m.truncate(name)
+	if m.random.IntN(2) == 0 {
+		m.step()
+	}
+}
+
+// gzip compresses a rotated file: whole, under its own name, before the other one goes.
+func (m *model) gzip(name string) {
+	m.log.Debug("gzip", "name", name)
+	from := fmt.Sprintf("%s.%d", name, 1+m.random.IntN(oldest))
+	text, err := os.ReadFile(m.path(from))
+	if err != nil {
+		return
+	}
+	m.must(os.WriteFile(m.path(from+".tmp"), compressed(text), 0o600))
+	m.rename(from+".tmp", from+".gz")
+	if m.random.IntN(2) == 0 {
+		m.step()
+	}
+	m.remove(from)
+}
+
 func TestEveryLineIsDeliveredOnceWhateverHappens(t *testing.T) {
 	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	if s, err := strconv.ParseUint(os.Getenv("SPILLWAY_SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	t.Logf("SPILLWAY_SEED=%d", seed)
 	for round := range 30 {
+		var log bytes.Buffer
 		m := &model{rig: newRig(t), random: rand.New(rand.NewPCG(seed, uint64(round)))}
+		m.rig.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("round %d: %s", round, log.String())
+			}
+			log.Reset()
+		})
 		if round%3 == 0 {
 			m.maxOpen = 2
 		}
-		m.write("plain.log", "")
-		m.write("cri.log", "")
+		m.plain("plain.log")
+		m.runtime("cri.log")
 		m.start()
+		m.settle() // of a path of which nothing is safe yet, rotated files may be anybody's
 		for range 60 {
-			switch m.random.IntN(10) {
+			name := []string{"plain.log", "cri.log"}[m.random.IntN(2)]
+			switch m.random.IntN(13) {
 			case 0, 1, 2:
 				m.plain("plain.log")
 			case 3, 4, 5:
 				m.runtime("cri.log")
-			case 6:
-				name := []string{"plain.log", "cri.log"}[m.random.IntN(2)]
-				if _, err := os.Stat(m.path(name + ".4")); err == nil {
-					m.settle() // the oldest goes
-					m.now = m.now.Add(time.Minute)
-				}
+			case 6, 7:
 				m.rotate(name)
-			case 7:
+			case 8:
 				m.settle()
-				m.truncate([]string{"plain.log", "cri.log"}[m.random.IntN(2)])
+				m.log.Debug("truncate", "name", name)
+				m.truncate(name)
+			case 9:
+				m.copyTruncate(name)
+			case 10:
+				m.gzip(name)
 			default:
 				m.step()
 			}

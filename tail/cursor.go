@@ -11,7 +11,7 @@ import (
 // varints unless a width is given (little endian then):
 //
 //	version  u8 = 1
-//	kind     u8 = 1 progress, 2 forget
+//	kind     u8 = 1 progress, 2 forget, 3 mark, 4 progress with a seam
 //
 //	progress: these bytes of this file are safe
 //	  key      u64             minted when the file was first seen
@@ -23,13 +23,27 @@ import (
 //	  spans    uvarint         how many follow
 //	    skip, length  uvarint, uvarint  from the end of the span before (at first from 0)
 //
+//	progress with a seam: the same, and behind it
+//	  born     varint          when the file was made that had the content first, as birth
+//	  end      uvarint         where in the file the seam ends
+//	  seam     u8, u64         length and FNV-1a hash of the bytes before that
+//	  rungs    u32 each        lower halves of the hashes of the first 16, 32, 64, 128, 256 and 512 bytes,
+//	                           of those lengths that head has
+//
 //	forget: these files are gone
 //	  keys     uvarint, u64 each
+//
+//	mark: how far another source has come; of a name's marks the highest number counts
+//	  name     uvarint, bytes  at most 1024
+//	  number   u64
+//	  value    uvarint, bytes  at most 4096
 const (
 	cursorVersion = 1
 
 	kindProgress = 1
 	kindForget   = 2
+	kindMark     = 3
+	kindSeam     = 4
 )
 
 const (
@@ -43,12 +57,20 @@ type progress struct {
 	id   identity
 	path string
 	done spans
+	seam seam // of the last chunk in done, or an earlier one
+	born int64
+
+	rungs rungs
 }
 
 var errCursor = errors.New("malformed cursor")
 
 func appendProgress(dst []byte, p progress) []byte {
-	dst = append(dst, cursorVersion, kindProgress)
+	kind := byte(kindProgress)
+	if p.seam.n > 0 || p.born != p.id.birth {
+		kind = kindSeam
+	}
+	dst = append(dst, cursorVersion, kind)
 	dst = binary.LittleEndian.AppendUint64(dst, p.key)
 	dst = binary.AppendUvarint(dst, p.id.dev)
 	dst = binary.AppendUvarint(dst, p.id.ino)
@@ -63,6 +85,15 @@ func appendProgress(dst []byte, p progress) []byte {
 		dst = binary.AppendUvarint(dst, uint64(s.start-at))
 		dst = binary.AppendUvarint(dst, uint64(s.end-s.start))
 		at = s.end
+	}
+	if kind == kindSeam {
+		dst = binary.AppendVarint(dst, p.born)
+		dst = binary.AppendUvarint(dst, uint64(p.seam.end))
+		dst = append(dst, byte(p.seam.n))
+		dst = binary.LittleEndian.AppendUint64(dst, p.seam.sum)
+		for _, sum := range p.rungs[:countRungs(p.id.head.n)] {
+			dst = binary.LittleEndian.AppendUint32(dst, sum)
+		}
 	}
 	return dst
 }
@@ -85,6 +116,12 @@ func decodeCursor(b []byte) (p *progress, forget []uint64, err error) {
 	switch kind := r.byte(); kind {
 	case kindProgress:
 		p = r.progress()
+	case kindSeam:
+		p = r.progress()
+		p.born, p.seam = r.varint(), r.seam()
+		for i := range countRungs(p.id.head.n) {
+			p.rungs[i] = r.u32()
+		}
 	case kindForget:
 		n := r.count(len(r.b) / 8)
 		for range n {
@@ -108,6 +145,7 @@ type cursorReader struct {
 func (r *cursorReader) progress() *progress {
 	p := &progress{key: r.u64()}
 	p.id.dev, p.id.ino, p.id.birth = r.uvarint(), r.uvarint(), r.varint()
+	p.born = p.id.birth
 	p.id.head.n = r.count(fingerprintBytes)
 	p.id.head.sum = r.u64()
 	p.path = string(r.bytes(r.count(maxPath)))
@@ -124,6 +162,14 @@ func (r *cursorReader) progress() *progress {
 		at = end
 	}
 	return p
+}
+
+func (r *cursorReader) seam() seam {
+	s := seam{end: int64(r.uvarint()), n: int(r.byte()), sum: r.u64()}
+	if s.n > seamBytes || s.end < int64(s.n) {
+		r.bad = true
+	}
+	return s
 }
 
 func (r *cursorReader) bytes(n int) []byte {
@@ -146,6 +192,13 @@ func (r *cursorReader) byte() byte {
 func (r *cursorReader) u64() uint64 {
 	if b := r.bytes(8); b != nil {
 		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *cursorReader) u32() uint32 {
+	if b := r.bytes(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
 	}
 	return 0
 }

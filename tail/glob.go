@@ -25,6 +25,13 @@ func parseGlob(pattern string) glob {
 // walk calls file for each path that matches, and dir for each directory in which one could
 // appear. Links are followed; the pattern has an end, so the walk has too.
 func (g glob) walk(file func(path string), dir func(path string, err error)) {
+	root := g.root
+	for !isDir(root) && root != filepath.Dir(root) {
+		root = filepath.Dir(root)
+	}
+	if root != g.root {
+		dir(root, nil) // where the next step to the root will appear
+	}
 	g.step(g.root, g.steps, file, dir)
 }
 

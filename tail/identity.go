@@ -3,6 +3,7 @@ package tail
 import (
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"syscall"
 	"time"
@@ -57,6 +58,66 @@ func (fp fingerprint) extend(head []byte) (fingerprint, bool) {
 	return fingerprint{n: len(head), sum: fnv(sum, head[fp.n:])}, true
 }
 
+// Rungs are the lower halves of the hashes of a file's first 16, 32, 64 and so on bytes, up to half of what
+// a fingerprint covers, as far as the file is that long: a copy that is shorter than what the fingerprint of
+// its original covers is told by them.
+type rungs [6]uint32
+
+const firstRung = 16 // bytes
+
+func rungsOf(head []byte) (r rungs) {
+	sum, at := uint64(fnvOffset), 0
+	for i := range countRungs(len(head)) {
+		n := firstRung << i
+		sum = fnv(sum, head[at:n])
+		r[i], at = uint32(sum), n
+	}
+	return r
+}
+
+// countRungs is how many there are of a beginning of n bytes.
+func countRungs(n int) int {
+	return min(bits.Len(uint(n/firstRung)), len(rungs{}))
+}
+
+// begin says whether head, which is shorter, is a beginning of what the rungs are of, as far as they say:
+// at least half of it is, unless it is shorter than the first of them.
+func (r rungs) begin(head []byte) bool {
+	n := countRungs(len(head))
+	return n == 0 || rungsOf(head)[n-1] == r[n-1]
+}
+
+// A seam is a hash of the n bytes before end: a file that goes on there has them still. The zero
+// seam is that of every file.
+type seam struct {
+	end int64
+	n   int
+	sum uint64
+}
+
+func newSeam(end int64, b []byte) seam {
+	if len(b) == 0 {
+		return seam{}
+	}
+	return seam{end: end, n: len(b), sum: fnv(fnvOffset, b)}
+}
+
+// holds says whether the file has the seam. What is shorter has not.
+func (s seam) holds(file io.ReaderAt) (bool, error) {
+	if s.n == 0 {
+		return true, nil
+	}
+	var buf [seamBytes]byte
+	n, err := file.ReadAt(buf[:s.n], s.end-int64(s.n))
+	if n == s.n {
+		return fnv(fnvOffset, buf[:n]) == s.sum, nil
+	}
+	if err == io.EOF {
+		return false, nil
+	}
+	return false, fmt.Errorf("read %d bytes before %d: %w", s.n, s.end, err)
+}
+
 // A status is what the file system says of a file at the moment.
 type status struct {
 	inode
@@ -66,6 +127,7 @@ type status struct {
 	regular  bool
 }
 
+// statusOf is the status that a directory's entry has.
 func statusOf(info os.FileInfo) (status, bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -87,12 +149,27 @@ func look(h *os.File) (status, error) {
 	if err := unix.Fstat(int(h.Fd()), &st); err != nil {
 		return status{}, fmt.Errorf("stat %s: %w", h.Name(), err)
 	}
+	return newStatus(&st), nil
+}
+
+// lookAt asks for the status of what a path leads to.
+func lookAt(path string) (status, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return status{}, fmt.Errorf("stat %s: %w", path, err)
+	}
+	return newStatus(&st), nil
+}
+
+func newStatus(st *unix.Stat_t) status {
 	return status{
-		inode:   inode{dev: uint64(st.Dev), ino: uint64(st.Ino)},
-		size:    st.Size,
-		links:   uint64(st.Nlink),
-		regular: uint32(st.Mode)&unix.S_IFMT == unix.S_IFREG,
-	}, nil
+		inode: inode{dev: uint64(st.Dev), ino: uint64(st.Ino)},
+		size:  st.Size,
+		links: uint64(st.Nlink),
+
+		modified: time.Unix(st.Mtim.Unix()),
+		regular:  uint32(st.Mode)&unix.S_IFMT == unix.S_IFREG,
+	}
 }
 
 // readHead reads the beginning of a file into buf, which has room for fingerprintBytes.

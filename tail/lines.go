@@ -22,6 +22,7 @@ type splitter struct {
 
 	pos   int64  // where in the file data begins, or the next window
 	data  []byte // lent
+	zeros bool   // there are NULs in the window, or in what is held
 	begun bool   // a line began at start, and held is what is kept of it
 	start int64
 	held  []byte
@@ -40,6 +41,16 @@ func (s *splitter) feed(data []byte) {
 		s.free = s.out[:0]
 	}
 	s.out, s.data = nil, data
+	s.zeros = bytes.IndexByte(data, 0) >= 0 || bytes.IndexByte(s.held, 0) >= 0
+}
+
+// trimNULs is b without the NULs it begins with: what a file system fills a file with whose bytes
+// it lost, and what is in front of a writer that did not notice that its file was truncated.
+func trimNULs(b []byte) []byte {
+	for len(b) > 0 && b[0] == 0 {
+		b = b[1:]
+	}
+	return b
 }
 
 // next is the next complete line.
@@ -56,6 +67,9 @@ func (s *splitter) next() (rawLine, bool) {
 		s.keep(l.text)
 		return s.takeHeld(l.end, false), true
 	}
+	if s.zeros {
+		l.text = trimNULs(l.text)
+	}
 	if len(l.text) > s.max {
 		l.lost = len(l.text) - s.max
 		l.text = l.text[:s.max]
@@ -68,12 +82,23 @@ func (s *splitter) park() {
 	if len(s.data) == 0 {
 		return
 	}
-	if !s.begun {
-		s.begun, s.start = true, s.pos
-	}
+	s.begin()
 	s.keep(s.data)
 	s.pos += int64(len(s.data))
 	s.data = nil
+}
+
+// begin notes that a line has begun.
+func (s *splitter) begin() {
+	if !s.begun {
+		s.begun, s.start = true, s.pos
+	}
+}
+
+// skip goes on at pos, before which there are only NULs.
+func (s *splitter) skip(pos int64) {
+	s.begin()
+	s.pos = pos
 }
 
 // leave gives back what was not taken of the window: the next one begins there.
@@ -94,6 +119,9 @@ func (s *splitter) moveTo(pos int64) {
 }
 
 func (s *splitter) keep(b []byte) {
+	if len(s.held) == 0 && s.lost == 0 {
+		b = trimNULs(b)
+	}
 	n := min(len(b), s.max-len(s.held), int(max(s.budget.Load(), 0)))
 	s.budget.Add(-int64(n))
 	if s.held == nil {
@@ -101,6 +129,11 @@ func (s *splitter) keep(b []byte) {
 	}
 	s.held = append(s.held, b[:n]...)
 	s.lost += len(b) - n
+}
+
+// release gives back the room that is kept for the next line.
+func (s *splitter) release() {
+	s.out, s.free, s.data = nil, nil, nil
 }
 
 func (s *splitter) takeHeld(end int64, cut bool) rawLine {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 )
@@ -22,7 +23,8 @@ type Positions struct {
 	mu     sync.Mutex
 	files  map[uint64]*position
 	inodes map[inode][]*position
-	clock  uint64 // counts Apply
+	marks  map[string]mark // by name
+	clock  uint64          // counts Apply
 }
 
 type position struct {
@@ -40,11 +42,18 @@ func NewPositions() *Positions {
 func (p *Positions) clear() {
 	p.files = make(map[uint64]*position)
 	p.inodes = make(map[inode][]*position)
+	p.marks = nil
 }
 
 // Apply learns from the cursor of a chunk that is safe now. The caller keeps cursor. One that
 // cannot be read teaches nothing: its bytes will be read again.
 func (p *Positions) Apply(cursor []byte) {
+	if m, ok := decodeMark(cursor); ok {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.mark(m)
+		return
+	}
 	pr, forget, err := decodeCursor(cursor)
 	if err != nil {
 		return
@@ -63,8 +72,7 @@ func (p *Positions) Apply(cursor []byte) {
 func (p *Positions) advance(pr progress) {
 	p.clock++
 	at := p.files[pr.key]
-	if at == nil || at.id.inode != pr.id.inode {
-		p.remove(pr.key)
+	if at == nil {
 		if len(p.files) >= maxFiles {
 			p.evict()
 		}
@@ -74,13 +82,27 @@ func (p *Positions) advance(pr progress) {
 	}
 	at.heard = p.clock
 	at.path = pr.path
+	if pr.id.inode != at.id.inode {
+		p.move(at, pr.id)
+	}
 	if pr.id.head.n > at.id.head.n {
-		at.id = pr.id
+		at.id.head, at.rungs = pr.id.head, pr.rungs
+	}
+	at.born = min(at.born, pr.born)
+	if pr.seam.end > at.seam.end {
+		at.seam = pr.seam
 	}
 	at.done = at.done.addAll(pr.done)
 	if len(at.done) > maxSpans {
 		at.done = at.done[:maxSpans] // read again rather than lost
 	}
+}
+
+// move notes that the content is in another file now: it was copied or compressed. Needs mu.
+func (p *Positions) move(at *position, to identity) {
+	p.unlist(at)
+	at.id.inode, at.id.birth = to.inode, to.birth
+	p.inodes[to.inode] = append(p.inodes[to.inode], at)
 }
 
 // needs mu
@@ -90,6 +112,11 @@ func (p *Positions) remove(key uint64) {
 		return
 	}
 	delete(p.files, key)
+	p.unlist(at)
+}
+
+// needs mu
+func (p *Positions) unlist(at *position) {
 	same := slices.DeleteFunc(p.inodes[at.id.inode], func(o *position) bool { return o == at })
 	if len(same) == 0 {
 		delete(p.inodes, at.id.inode)
@@ -115,15 +142,23 @@ func (p *Positions) byAge() []*position {
 	return all
 }
 
-// snapshotVersion is the first byte of a snapshot. Then the number of files, and for each the
-// length of a progress cursor and the cursor, the one heard of least lately first.
-const snapshotVersion = 1
+// A snapshot's first byte is its version. Then come the number of files, and for each the length
+// of a progress cursor and the cursor, the one heard of least lately first. In version 2 the same
+// follows for marks, by name. Without marks it is version 1, which earlier programs read.
+const (
+	snapshotVersion   = 1
+	snapshotWithMarks = 2
+)
 
 // Snapshot appends all positions to dst, in a form that Restore takes.
 func (p *Positions) Snapshot(dst []byte) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	dst = append(dst, snapshotVersion)
+	version := byte(snapshotVersion)
+	if len(p.marks) > 0 {
+		version = snapshotWithMarks
+	}
+	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(len(p.files)))
 	var one []byte
 	for _, at := range p.byAge() {
@@ -131,14 +166,18 @@ func (p *Positions) Snapshot(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(one)))
 		dst = append(dst, one...)
 	}
+	if version == snapshotWithMarks {
+		dst = p.appendMarks(dst)
+	}
 	return dst
 }
 
 // Restore replaces what p knows by a snapshot. After an error p is as before.
 func (p *Positions) Restore(snapshot []byte) error {
 	r := cursorReader{b: snapshot}
-	if v := r.byte(); v != snapshotVersion {
-		return fmt.Errorf("positions of version %d, this program knows %d", v, snapshotVersion)
+	version := r.byte()
+	if version != snapshotVersion && version != snapshotWithMarks {
+		return fmt.Errorf("positions of version %d, this program knows %d", version, snapshotWithMarks)
 	}
 	all := make([]progress, 0, min(len(snapshot)/16, maxFiles))
 	for range r.count(maxFiles) {
@@ -151,6 +190,10 @@ func (p *Positions) Restore(snapshot []byte) error {
 		}
 		all = append(all, *pr)
 	}
+	var marks []mark
+	if version == snapshotWithMarks {
+		marks = r.marks()
+	}
 	if r.bad || len(r.b) > 0 {
 		return errors.New("positions: the snapshot is cut off or has something behind its end")
 	}
@@ -160,29 +203,51 @@ func (p *Positions) Restore(snapshot []byte) error {
 	for _, pr := range all {
 		p.advance(pr)
 	}
+	for _, m := range marks {
+		p.mark(m)
+	}
 	return nil
 }
 
-// find is the position of the file with this inode, birth and beginning: of several the one
-// last heard of. The file's size is what tells a short beginning from a truncated one.
-func (p *Positions) find(id identity, head []byte, size int64) (progress, bool) {
+// has says whether a file of that inode has a position; it may be another one.
+func (p *Positions) has(id inode) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var best *position
+	return len(p.inodes[id]) > 0
+}
+
+// find is the position of the file with this inode, birth and content, which the file of this
+// size begins with head: of several the one last heard of.
+func (p *Positions) find(id identity, head []byte, size int64, file io.ReaderAt) (progress, bool) {
+	p.mu.Lock()
+	var found []*position
 	for _, at := range p.inodes[id.inode] {
 		if at.id.birth != 0 && id.birth != 0 && at.id.birth != id.birth || at.done.end() > size {
 			continue
 		}
-		if _, same := at.id.head.extend(head); same && (best == nil || at.heard > best.heard) {
-			best = at
+		if _, same := at.id.head.extend(head); same {
+			found = append(found, at)
 		}
 	}
-	if best == nil {
-		return progress{}, false
+	slices.SortFunc(found, func(a, b *position) int { return cmp.Compare(b.heard, a.heard) })
+	copies := make([]progress, 0, len(found))
+	for _, at := range found {
+		copies = append(copies, at.copy())
 	}
-	found := best.progress
-	found.done = slices.Clone(best.done)
-	return found, true
+	p.mu.Unlock()
+	for _, at := range copies {
+		if same, err := at.seam.holds(file); same || err != nil { // rather trust it than read it twice
+			return at, true
+		}
+	}
+	return progress{}, false
+}
+
+// copy needs Positions.mu.
+func (at *position) copy() progress {
+	pr := at.progress
+	pr.done = slices.Clone(at.done)
+	return pr
 }
 
 // done is what is safe of the file.
@@ -210,9 +275,7 @@ func (p *Positions) all() []progress {
 	defer p.mu.Unlock()
 	all := make([]progress, 0, len(p.files))
 	for _, at := range p.files {
-		pr := at.progress
-		pr.done = slices.Clone(at.done)
-		all = append(all, pr)
+		all = append(all, at.copy())
 	}
 	return all
 }

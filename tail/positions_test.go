@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var exact = cmp.AllowUnexported(progress{}, identity{}, inode{}, fingerprint{}, span{})
+var exact = cmp.AllowUnexported(progress{}, seam{}, identity{}, inode{}, fingerprint{}, span{})
 
 func at(key uint64, ino uint64, done ...span) progress {
 	head, _ := fingerprint{}.extend([]byte("the beginning"))
@@ -61,14 +61,14 @@ func TestASnapshotIsTheWholeTruth(t *testing.T) {
 		t.Fatal("a snapshot of the restored positions differs")
 	}
 	// Of two files that were the same inode, the one last heard of counts.
-	got, ok := q.find(identity{inode: inode{7, 1}}, []byte("the beginning and more"), 100)
+	got, ok := q.find(identity{inode: inode{7, 1}}, []byte("the beginning and more"), 100, nil)
 	if !ok || got.key != 1 {
 		t.Fatalf("got %v", got)
 	}
-	if _, ok := q.find(identity{inode: inode{7, 1}}, []byte("the beginning"), 4); ok {
+	if _, ok := q.find(identity{inode: inode{7, 1}}, []byte("the beginning"), 4, nil); ok {
 		t.Fatal("a file that is shorter than its position was found")
 	}
-	if _, ok := q.find(identity{inode: inode{7, 1}, birth: 5}, []byte("the beginning"), 100); ok {
+	if _, ok := q.find(identity{inode: inode{7, 1}, birth: 5}, []byte("the beginning"), 100, nil); ok {
 		t.Fatal("a file of another birth was found")
 	}
 }

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -19,7 +20,22 @@ type reader struct {
 	max    int    // bytes of a line
 	taken  spans  // in chunks that were taken
 	split  splitter
-	runs   [streams]run
+	seam   []byte // the bytes before split.pos, as they were when they were read
+	join   *joining
+	kept   *[streams]kept // nil: nothing, as of nearly every file at any time
+}
+
+// A kept is what waits for more of a stream.
+type kept struct {
+	run   run
+	block block
+}
+
+func (r *reader) keptOf(s stream) *kept {
+	if r.kept == nil {
+		r.kept = new([streams]kept)
+	}
+	return &r.kept[s]
 }
 
 // A run is a line whose last piece has not come yet.
@@ -39,21 +55,37 @@ const (
 	markup = 256
 	// unfinishedBytes bounds what all files together keep of lines whose end has not come.
 	unfinishedBytes = 64 << 20
+	// seamBytes is how much before the place where reading goes on is compared with what was read there.
+	seamBytes = 64
 )
 
-func newReader(key uint64, id identity, cfg Config, budget *atomic.Int64) reader {
+// errOverwritten says that the file does not go on where reading stopped: before that place there
+// are other bytes now.
+var errOverwritten = errors.New("overwritten")
+
+func newReader(key uint64, id identity, cfg *config, budget *atomic.Int64) reader {
 	return reader{
-		key: key, id: id, format: FormatAuto, asked: cfg.Format, max: cfg.maxLine(),
+		key: key, id: id, format: FormatAuto, asked: cfg.Format, max: cfg.maxLine(), join: cfg.join,
 		split: splitter{max: cfg.maxLine() + markup, budget: budget},
 	}
 }
 
 // rewind forgets what is unfinished and begins anew with the first byte that is not taken.
 func (r *reader) rewind() {
-	r.split.moveTo(0)
-	for i := range r.runs {
-		r.endRun(&r.runs[i])
+	r.moveTo(0)
+	if r.kept == nil {
+		return
 	}
+	for i := range r.kept {
+		r.endRun(&r.kept[i].run)
+		r.endBlock(&r.kept[i].block)
+	}
+}
+
+// moveTo goes on at pos.
+func (r *reader) moveTo(pos int64) {
+	r.split.moveTo(pos)
+	r.seam = r.seam[:0]
 }
 
 // startOver makes r the reader of the file's new content.
@@ -64,7 +96,12 @@ func (r *reader) startOver(key uint64, id identity) {
 
 // unfinished says whether there is a line that waits for its end.
 func (r *reader) unfinished() bool {
-	return r.split.begun || slices.ContainsFunc(r.runs[:], func(r run) bool { return r.pieces > 0 })
+	return r.split.begun || r.holds() || r.kept != nil && slices.ContainsFunc(r.kept[:], func(k kept) bool { return k.run.pieces > 0 })
+}
+
+// holds says whether there are whole lines that wait for what may belong to them.
+func (r *reader) holds() bool {
+	return r.kept != nil && slices.ContainsFunc(r.kept[:], func(k kept) bool { return k.block.lines > 0 })
 }
 
 // decide finds the format by the first line, of which head is the beginning. It cannot while
@@ -85,6 +122,7 @@ func (r *reader) decide(head []byte, last bool) bool {
 }
 
 func sniff(line []byte, complete bool) string {
+	line = trimNULs(line)
 	if _, ok := parseCRI(line); ok {
 		return FormatCRI
 	}
@@ -95,36 +133,72 @@ func sniff(line []byte, complete bool) string {
 }
 
 // read reads one window of a file of this size, and puts the lines that end in it into c.
-// It says whether there is more.
-func (r *reader) read(file io.ReaderAt, size int64, c *Chunk) (more bool, err error) {
+// It says whether there is more. The file began with head a moment ago.
+func (r *reader) read(file io.ReaderAt, head []byte, size int64, c *Chunk) (more bool, err error) {
 	hole := r.taken.gap(r.split.pos)
 	if hole.start > r.split.pos {
 		// What was taken before a restart begins here. It began with a new line, so a line that has no end has one now.
 		if l, ok := r.split.rest(); ok {
 			r.line(c, l)
 		}
-		r.split.moveTo(hole.start)
+		r.flush(c)
+		r.moveTo(hole.start)
 	}
-	n := min(windowBytes, hole.end-hole.start, size-hole.start)
-	if n <= 0 {
+	if data := nextData(file, hole.start, min(hole.end, size)); data > hole.start && len(r.split.held) == 0 {
+		r.split.skip(data)
+		r.seam = r.seam[:0]
+		return data < size, nil
+	}
+	n := max(0, min(windowBytes, hole.end-hole.start, size-hole.start))
+	if n == 0 && len(r.seam) == 0 {
 		return false, nil
 	}
-	c.window = slices.Grow(c.window[:0], int(n))[:n]
-	got, err := file.ReadAt(c.window, hole.start)
+	before := int64(len(r.seam))
+	c.window = slices.Grow(c.window[:0], int(before+n))[:before+n]
+	got, err := file.ReadAt(c.window, hole.start-before)
 	if err != nil && err != io.EOF {
 		return false, fmt.Errorf("read %d bytes at %d: %w", n, hole.start, err)
 	}
-	r.split.feed(c.window[:got])
+	if int64(got) < before || !bytes.Equal(c.window[:before], r.seam) {
+		return false, errOverwritten
+	}
+	window := c.window[:got]
+	if n := min(len(head), got); hole.start == 0 && !bytes.Equal(window[:n], head[:n]) {
+		return false, errOverwritten // since then
+	}
+	if r.split.begun && bytes.HasPrefix(window[before:], nuls) {
+		if l, ok := r.split.rest(); ok {
+			r.line(c, l) // its end was lost
+		}
+	}
+	r.split.feed(window[before:])
 	for len(c.Lines) < maxLines {
 		l, ok := r.split.next()
 		if !ok {
 			r.split.park()
-			return got > 0 && r.split.pos < size, nil
+			r.see(window, hole.start-before, c)
+			return int64(got) > before && r.split.pos < size, nil
 		}
 		r.line(c, l)
 	}
 	r.split.leave()
+	r.see(window, hole.start-before, c)
 	return true, nil
+}
+
+// see remembers what stands before the place where reading goes on, and before the end of what
+// the chunk says is safe. window was read at start.
+func (r *reader) see(window []byte, start int64, c *Chunk) {
+	r.seam = append(r.seam[:0], seamIn(window, start, r.split.pos)...)
+	if end := c.done.end(); end > start && end <= start+int64(len(window)) {
+		c.seam = newSeam(end, seamIn(window, start, end))
+	}
+}
+
+// seamIn is the last bytes before end, of a window that was read at start.
+func seamIn(window []byte, start, end int64) []byte {
+	window = window[:max(0, min(end-start, int64(len(window))))]
+	return window[max(0, len(window)-seamBytes):]
 }
 
 // finish puts the lines into c whose end will not come.
@@ -132,15 +206,23 @@ func (r *reader) finish(c *Chunk) {
 	if l, ok := r.split.rest(); ok {
 		r.line(c, l)
 	}
-	for i := range r.runs {
-		if r.runs[i].pieces > 0 {
-			r.emitRun(c, stream(i), true)
+	for i := range streams {
+		if r.kept != nil && r.kept[i].run.pieces > 0 {
+			r.emitRun(c, i, true)
 		}
 	}
+	r.flush(c)
 }
 
 // line takes one line of the file. What is not in the file's format is passed on as it stands.
 func (r *reader) line(c *Chunk, l rawLine) {
+	if r.split.zeros && l.lost == 0 {
+		l = r.torn(c, l)
+	}
+	if len(l.text) == 0 && l.cut {
+		c.skip(l) // nothing but NULs
+		return
+	}
 	var p piece
 	ok := false
 	switch r.format {
@@ -150,28 +232,57 @@ func (r *reader) line(c *Chunk, l rawLine) {
 		p, c.arena, ok = parseDocker(l.text, c.arena)
 	}
 	if !ok {
-		r.emit(c, Line{Text: l.text, Partial: l.cut}, l)
+		r.whole(c, piece{text: l.text}, "", l)
 		return
 	}
-	run := &r.runs[p.stream]
-	if !p.partial && run.pieces == 0 {
-		r.emit(c, Line{Text: p.text, Time: p.time, Stream: p.stream.String(), Partial: l.cut}, l)
+	if !p.partial && (r.kept == nil || r.kept[p.stream].run.pieces == 0) {
+		r.whole(c, p, p.stream.String(), l)
 		return
 	}
+	run := &r.keptOf(p.stream).run
 	r.extend(run, p, l)
 	if !p.partial || len(run.places) >= maxPlaces {
 		r.emitRun(c, p.stream, p.partial || l.cut)
 	}
 }
 
-// emit passes on a line of the file that is one by itself.
-func (r *reader) emit(c *Chunk, line Line, l rawLine) {
-	text, lost := trimLine(line.Text, r.max, !l.cut && l.lost == 0)
-	line.Text = text
+// tornNULs is how many NULs in a row end a line: fewer may be somebody's text.
+const tornNULs = 4
+
+// torn passes on what stands before NULs in the midst of a line: its end was lost with the machine,
+// or with what a truncation took. It returns what stands behind.
+func (r *reader) torn(c *Chunk, l rawLine) rawLine {
+	for {
+		i := bytes.Index(l.text, nuls)
+		if i < 0 {
+			return l
+		}
+		behind := trimNULs(l.text[i:])
+		textEnd := l.end
+		if !l.cut {
+			textEnd--
+		}
+		before := rawLine{text: l.text[:i], start: l.start, end: textEnd - int64(len(behind)), cut: true}
+		l.text, l.start = behind, before.end
+		zeros := r.split.zeros
+		r.split.zeros = false
+		r.line(c, before)
+		r.split.zeros = zeros
+	}
+}
+
+var nuls = make([]byte, tornNULs)
+
+// whole takes a line that is one line of the file, and trims it.
+func (r *reader) whole(c *Chunk, p piece, from string, l rawLine) {
+	text, lost := trimLine(p.text, r.max, !l.cut && l.lost == 0)
 	lost += l.lost
-	line.Truncated = lost > 0
-	c.add(line, l.end-l.start, 1, lost)
-	c.done = c.done.add(l.start, l.end)
+	if (r.kept == nil || r.kept[p.stream].block.lines == 0) && r.alone(text, l.text[:max(0, len(l.text)-len(p.text))]) {
+		c.addWhole(text, p.time, from, l, lost)
+		return
+	}
+	r.put(c, p.stream, Line{Text: text, Time: p.time, Stream: from, Partial: l.cut, Truncated: lost > 0},
+		origin{start: l.start, end: l.end, pieces: 1, lost: lost})
 }
 
 // extend puts a piece to its run.
@@ -190,14 +301,13 @@ func (r *reader) extend(run *run, p piece, l rawLine) {
 
 // emitRun passes on the line that the pieces of s make.
 func (r *reader) emitRun(c *Chunk, s stream, partial bool) {
-	run := &r.runs[s]
+	run := &r.kept[s].run
 	begin := len(c.arena)
 	c.arena = append(c.arena, run.text...)
 	text, lost := trimLine(c.arena[begin:len(c.arena):len(c.arena)], r.max, run.lost == 0 && !partial)
 	lost += run.lost
-	c.add(Line{Text: text, Time: run.time, Stream: s.String(), Truncated: lost > 0, Partial: partial},
-		run.places.size(), run.pieces, lost)
-	c.done = c.done.addAll(run.places)
+	r.put(c, s, Line{Text: text, Time: run.time, Stream: s.String(), Truncated: lost > 0, Partial: partial},
+		origin{places: run.places, pieces: run.pieces, lost: lost})
 	r.endRun(run)
 }
 
@@ -207,5 +317,15 @@ func (r *reader) endRun(run *run) {
 	run.lost, run.pieces = 0, 0
 	if cap(run.text) > smallBuffer {
 		run.text = nil
+	}
+}
+
+// idle gives back the buffers of a file that does not grow, as far as nothing is in them.
+func (r *reader) idle() {
+	if !r.split.begun {
+		r.split.release()
+	}
+	if !r.unfinished() {
+		r.kept = nil
 	}
 }

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,8 @@ type rig struct {
 	pos     *Positions
 	tailer  *Tailer
 	maxOpen int
+	missed  []Missed
+	log     *slog.Logger
 }
 
 func newRig(t testing.TB, change ...func(*Config)) *rig {
@@ -43,12 +46,19 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 // start begins to tail; the first scan is over when it returns.
 func (r *rig) start() {
 	r.t.Helper()
+	r.create()
+	r.tailer.scan(r.now)
+}
+
+// create is start without the first scan.
+func (r *rig) create() {
+	r.t.Helper()
 	var err error
-	if r.tailer, err = newTailer(r.cfg, r.pos, nil); err != nil {
+	if r.tailer, err = newTailer(r.cfg, r.pos, func(m Missed) { r.missed = append(r.missed, m) }, r.log); err != nil {
 		r.t.Fatal(err)
 	}
 	r.tailer.maxOpen = r.maxOpen
-	r.tailer.scan(r.now)
+	r.tailer.clock = func() time.Time { return r.now }
 }
 
 // restart is a crash and a start: only what a snapshot of the positions says is known after it.
@@ -81,6 +91,24 @@ func (r *rig) rename(from, to string) { r.t.Helper(); r.must(os.Rename(r.path(fr
 func (r *rig) remove(name string)     { r.t.Helper(); r.must(os.Remove(r.path(name))) }
 func (r *rig) truncate(name string)   { r.t.Helper(); r.must(os.Truncate(r.path(name), 0)) }
 
+// tick waits until a file that is made has another birth than one that was made before.
+func (r *rig) tick() {
+	r.t.Helper()
+	const name = "clock"
+	first := int64(-1)
+	for {
+		r.write(name, "")
+		_, at, _ := birthAt(r.path(name))
+		r.remove(name)
+		if first < 0 {
+			first = at
+		}
+		if at != first || at == 0 {
+			return
+		}
+	}
+}
+
 func (r *rig) must(err error) {
 	r.t.Helper()
 	if err != nil {
@@ -109,6 +137,9 @@ func (r *rig) take(c *Chunk) []string {
 // read takes all that there is to read.
 func (r *rig) read() (lines []string) {
 	for c := r.next(); c != nil; c = r.next() {
+		if r.log != nil {
+			r.log.Debug("chunk", "name", chunkName(c), "lines", len(c.Lines), "done", c.done)
+		}
 		lines = append(lines, r.take(c)...)
 	}
 	return lines
@@ -117,12 +148,14 @@ func (r *rig) read() (lines []string) {
 // look looks and reads.
 func (r *rig) look() []string {
 	r.tailer.look(r.now)
+	r.tailer.tell()
 	return r.read()
 }
 
 // scan scans and reads.
 func (r *rig) scan() []string {
 	r.tailer.scan(r.now)
+	r.tailer.tell()
 	return r.read()
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -23,6 +21,11 @@ type sighting struct {
 // returns the directories in which there could be others.
 func (t *Tailer) scan(now time.Time) (dirs map[string]bool) {
 	seen, dirs := t.see()
+	return t.compare(seen, dirs, now)
+}
+
+// compare adds to dirs where links lead to. What was seen may have another name by now.
+func (t *Tailer) compare(seen []sighting, dirs map[string]bool, now time.Time) map[string]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -31,26 +34,64 @@ func (t *Tailer) scan(now time.Time) (dirs map[string]bool) {
 	first := !t.scanned
 	if first {
 		for _, p := range t.pos.all() {
-			t.known[p.path] = true
+			t.newest = max(t.newest, p.born)
+			root := rootOf(p.path)
+			if born, ok := t.known[root]; !ok || p.born < born {
+				t.known[root] = p.born
+			}
+		}
+	}
+	for id, was := range t.unclear {
+		if t.clock().Sub(was.since) > 2*patience {
+			delete(t.unclear, id)
 		}
 	}
 	places := make(directories)
 	at := t.whereabouts(seen)
+	t.rounds = append(t.rounds, t.postponed...) // they may have been compressed meanwhile
+	t.postponed = nil
+	for id, tw := range t.copies {
+		if !t.isKept(tw) {
+			delete(t.copies, id)
+		}
+	}
 	for id, f := range t.files {
-		if s, ok := at[id]; ok {
+		s, ok := at[id]
+		switch {
+		case !ok:
+			t.absent(f, places, now)
+		case t.isReused(f, s):
+			t.replaced(f)
+		default:
 			t.meet(f, s, now)
 			delete(at, id)
-			continue
 		}
-		t.miss(f, places, now)
 	}
-	for _, s := range byModification(at) {
-		t.meetNew(s, first)
+	fresh := byModification(at)
+	if first {
+		t.rescue(at, places, now)
+		for _, s := range fresh {
+			t.resume(s)
+		}
+		t.recollect(at)
+	}
+	t.trim()
+	// What lies beside is listed after what was looked into, so that a copy that was made meanwhile is there.
+	t.settle(make(directories))
+	for _, s := range fresh {
+		if t.files[s.inode] == nil {
+			t.meetNew(s, first)
+		}
 	}
 	if first {
-		t.rescue(places, now)
-		t.known, t.scanned, t.orphans = nil, true, now
+		t.scanned, t.cleared = true, now
+		for path := range t.known {
+			if t.paths[path] != nil {
+				delete(t.known, path)
+			}
+		}
 	}
+	t.catchUp(make(directories))
 	for _, f := range t.files {
 		if f.real != "" {
 			dirs[filepath.Dir(f.real)] = true
@@ -61,8 +102,11 @@ func (t *Tailer) scan(now time.Time) (dirs map[string]bool) {
 
 // see walks the globs. It holds no lock.
 func (t *Tailer) see() (seen []sighting, dirs map[string]bool) {
-	dirs = make(map[string]bool)
-	had := make(map[string]bool)
+	t.mu.Lock()
+	known := len(t.files)
+	t.mu.Unlock()
+	seen, dirs = make([]sighting, 0, known+known/8), make(map[string]bool)
+	had := make(map[string]bool, known)
 	for i := range t.configs {
 		cfg := &t.configs[i]
 		for _, g := range cfg.include {
@@ -85,43 +129,12 @@ func (t *Tailer) see() (seen []sighting, dirs map[string]bool) {
 
 // stat is the status of a regular file; links are followed.
 func (t *Tailer) stat(path string) (status, bool) {
-	info, err := os.Stat(path)
+	st, err := lookAt(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return status{}, false // lately removed, or a link to nothing
 	}
 	t.once(path, "log file cannot be looked at", err)
-	if err != nil {
-		return status{}, false
-	}
-	st, ok := statusOf(info)
-	return st, ok && st.regular
-}
-
-// A complaint is about a path. It is logged once, until what it is about went well again.
-type complaint struct{ path, message string }
-
-// maxQuiet bounds the complaints that are remembered, beyond which there are no more.
-const maxQuiet = 4096
-
-// once logs err, which may be nil.
-func (t *Tailer) once(path, message string, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.onceLocked(path, message, err)
-}
-
-// onceLocked is once with mu held.
-func (t *Tailer) onceLocked(path, message string, err error) {
-	about := complaint{path, message}
-	if err == nil {
-		delete(t.quiet, about)
-		return
-	}
-	if t.quiet[about] || len(t.quiet) >= maxQuiet {
-		return
-	}
-	t.quiet[about] = true
-	t.log.Warn(message, "path", path, "err", err)
+	return st, err == nil && st.regular
 }
 
 // whereabouts is one sighting of each file: at the name it is known by, else the first. Needs mu.
@@ -136,13 +149,20 @@ func (t *Tailer) whereabouts(seen []sighting) map[inode]sighting {
 	return at
 }
 
-// byModification puts the oldest first, so that rotated files come in the order they were written.
+// byModification puts the oldest first, so that rotated files come in the order they were written, behind
+// the logs themselves, of which they may be copies.
 func byModification(at map[inode]sighting) []sighting {
 	all := make([]sighting, 0, len(at))
 	for _, s := range at {
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b sighting) int {
+		if ra, rb := rotatedFrom(a.path) != "", rotatedFrom(b.path) != ""; ra != rb {
+			if ra {
+				return 1
+			}
+			return -1
+		}
 		return cmp.Or(a.modified.Compare(b.modified), cmp.Compare(a.path, b.path))
 	})
 	return all
@@ -150,11 +170,29 @@ func byModification(at map[inode]sighting) []sighting {
 
 // meet notes that f was seen at a path that the globs match. Needs mu.
 func (t *Tailer) meet(f *file, s sighting, now time.Time) {
-	f.outside = false
 	if f.name != s.path || f.gone {
 		t.rename(f, s.path, now)
 	}
-	if s.size != f.size || !s.modified.Equal(f.modified) {
+	t.pushIfWritten(f, s)
+}
+
+// isReused says whether the file that has the inode of f now is another one. Only that of a file that
+// is not open can be used again. What was seen may have another name by now, and another file its name.
+func (t *Tailer) isReused(f *file, s sighting) bool {
+	if f.handle != nil || f.busy || f.name == s.path && !f.isWritten(s) {
+		return false
+	}
+	id, at, ok := birthAt(s.path)
+	return ok && id == f.id.inode && at != f.id.birth
+}
+
+func (f *file) isWritten(s sighting) bool {
+	return f.zip == nil && s.size != f.size || !s.modified.Equal(f.modified)
+}
+
+// pushIfWritten queues f if it was written to since it was seen last. Needs mu.
+func (t *Tailer) pushIfWritten(f *file, s sighting) {
+	if f.isWritten(s) {
 		f.modified = s.modified
 		t.push(f)
 	}
@@ -193,17 +231,32 @@ func (t *Tailer) unname(f *file) {
 	}
 }
 
-// miss notes that no path that the globs match leads to f. Perhaps it has a name beside its
+// absent notes that no path that the globs match leads to f. Perhaps it has a name beside its
 // old one, as the kubelet gives it. Needs mu.
-func (t *Tailer) miss(f *file, places directories, now time.Time) {
+func (t *Tailer) absent(f *file, places directories, now time.Time) {
 	if s, ok := places.find(f.name, f.real, f.id.inode); ok {
-		f.outside = true
+		if t.isReused(f, s) {
+			t.replaced(f)
+			return
+		}
 		if s.path != f.name || f.gone {
 			t.rename(f, s.path, now)
-		} else if s.size != f.size {
-			t.push(f)
+		} else {
+			t.pushIfWritten(f, s)
 		}
 		return
+	}
+	if f.handle == nil && !f.busy {
+		if f.id.head.n == 0 {
+			// Nobody has looked into it since it was empty. What it holds is what is looked for then, and there is
+			// nothing by which it could be known again.
+			if f.unread() == 0 {
+				t.lookBack(f.root, f.born-1, f.cfg)
+			}
+			t.drop(f)
+			return
+		}
+		t.strays[f] = true
 	}
 	if !f.gone {
 		f.gone, f.goneAt, f.rotated = true, now, true
@@ -216,152 +269,159 @@ func (t *Tailer) miss(f *file, places directories, now time.Time) {
 	}
 }
 
-// meetNew begins with a file that is not known. Needs mu.
-func (t *Tailer) meetNew(s sighting, first bool) {
-	f, err := t.begin(s, s.path)
-	t.onceLocked(s.path, "log file cannot be opened, trying again at each scan", err)
-	if err != nil || f == nil {
+// maxAway is how many files without a name are remembered of a log: those that lost it last.
+const maxAway = 16
+
+// trim drops the others. Needs mu.
+func (t *Tailer) trim() {
+	logs := make(map[string][]*file)
+	for f := range t.strays {
+		logs[f.root] = append(logs[f.root], f)
+	}
+	for _, away := range logs {
+		if len(away) <= maxAway {
+			continue
+		}
+		slices.SortFunc(away, func(a, b *file) int { return b.goneAt.Compare(a.goneAt) })
+		for _, f := range away[maxAway:] {
+			delete(t.strays, f)
+			t.drop(f)
+		}
+	}
+}
+
+// resume goes on, at the first scan, with a file that has a position of its own. Needs mu.
+func (t *Tailer) resume(s sighting) {
+	if !t.pos.has(s.inode) || t.tooMany(s.path) {
 		return
 	}
-	atEnd := first && f.cfg.StartAt == StartAtEnd && f.taken == nil && !t.known[s.path]
-	if atEnd {
+	c, err := t.openCandidate(s)
+	if err != nil || c == nil {
+		return // meetNew says so
+	}
+	if _, ok := t.pos.find(c.id, c.head, c.length(), c.source()); !ok {
+		c.close()
+		return
+	}
+	if f := t.begin(c, s.path, nil); !f.rotated && f.path == f.root {
+		t.succeed(f, true, true)
+	}
+}
+
+// meetNew begins with a file that is not known. Needs mu.
+func (t *Tailer) meetNew(s sighting, first bool) {
+	c := t.stranger(s)
+	if c == nil {
+		return
+	}
+	f := t.begin(c, s.path, nil)
+	_, known := t.known[rootOf(s.path)]
+	if first && !known && f.cfg.StartAt == StartAtEnd && f.taken == nil && f.zip == nil {
 		start, err := lineStart(f.handle, f.size)
 		t.onceLocked(s.path, "end of the log file cannot be found, reading it from the start", err)
 		f.taken = f.taken.add(0, start)
 		f.skipped = start > 0
 	}
+	switch {
+	case f.path == f.root:
+		if !f.rotated {
+			t.succeed(f, first, false)
+		}
+	case !first && f.taken == nil:
+		t.precede(f)
+	}
 }
 
-// begin opens the file that s is a sighting of and looks up its position. It is nil if it
-// was another one by then. Needs mu.
-func (t *Tailer) begin(s sighting, path string) (*file, error) {
-	if len(t.files) >= maxFiles {
-		if !t.full {
-			t.full = true
-			t.log.Error("too many log files, further ones are not read: narrow the globs", "files", len(t.files), "path", s.path)
+// stranger opens a file that is not known, and whose content is not. It is nil if it cannot be told yet. Needs mu.
+func (t *Tailer) stranger(s sighting) *candidate {
+	root := rotatedFrom(s.path)
+	if root != "" {
+		c, v := t.claim(s, root)
+		if c == nil && v != same && len(t.postponed) < maxFiles {
+			since := s.modified.UnixNano()
+			if _, at, ok := birthAt(s.path); ok {
+				since = min(since, at)
+			}
+			t.postponed = append(t.postponed, &round{path: root, since: since - 1, cfg: s.cfg, from: t.clock()})
 		}
-		return nil, nil
+		return c
 	}
-	t.full = false
-	h, st, err := openFile(s.path)
-	if err != nil {
-		return nil, err
+	if t.tooMany(s.path) {
+		return nil
 	}
-	if st.inode != s.inode {
-		h.Close()
-		return nil, nil // the next scan sees which
-	}
-	var buf [fingerprintBytes]byte
-	head, err := readHead(h, buf[:])
-	if err != nil {
-		h.Close()
-		return nil, err
-	}
-	id := identity{inode: st.inode, birth: birth(h)}
-	id.head, _ = fingerprint{}.extend(head)
-	f := &file{cfg: s.cfg.Config, path: path, name: s.path, size: st.size, modified: s.modified, links: st.links}
-	f.reader = newReader(rand.Uint64(), id, s.cfg.Config, &t.budget)
-	if p, ok := t.pos.find(id, head, st.size); ok {
-		f.key, f.taken = p.key, p.done
-		if filepath.Dir(p.path) == filepath.Dir(path) {
-			f.path = p.path // it was renamed meanwhile
-		}
-	}
-	f.rotated = f.name != f.path
-	f.moved = true // so that the next look begins to count
-	t.files[id.inode] = f
-	t.name(f)
-	t.attach(f, h)
-	t.push(f)
-	return f, nil
+	c, err := t.openCandidate(s)
+	t.onceLocked(s.path, "log file cannot be opened, trying again at each scan", err)
+	return c
 }
 
 // rescue looks for files that have a position and were renamed while nobody looked, to names
 // that the globs do not match. Needs mu.
-func (t *Tailer) rescue(places directories, now time.Time) {
+func (t *Tailer) rescue(at map[inode]sighting, places directories, now time.Time) {
 	for _, p := range t.pos.all() {
-		if t.files[p.id.inode] != nil {
-			continue
-		}
-		i := slices.IndexFunc(t.configs, func(c config) bool { return c.matches(p.path) })
-		if i < 0 {
+		cfg := t.find(p.path)
+		if _, seen := at[p.id.inode]; seen || t.files[p.id.inode] != nil || cfg == nil {
 			continue
 		}
 		s, ok := places.find(p.path, "", p.id.inode)
-		if !ok {
+		if !ok || t.tooMany(s.path) {
 			continue
 		}
-		s.cfg = &t.configs[i]
-		f, err := t.begin(s, p.path)
+		s.cfg = cfg
+		c, err := t.openCandidate(s)
 		t.onceLocked(s.path, "rotated log file cannot be opened, its rest is not read", err)
-		if err != nil || f == nil {
+		if c == nil {
 			continue
 		}
-		if f.key != p.key {
-			t.detach(f)
-			t.unlist(f)
+		found, ok := t.pos.find(c.id, c.head, c.length(), c.source())
+		if !ok || found.key != p.key {
+			c.close()
 			continue
 		}
-		f.outside, f.still = true, now
+		f := t.begin(c, p.path, nil)
+		f.still = now
 	}
-}
-
-// directories caches what regular files a scan found beside others, by inode.
-type directories map[string]map[inode]sighting
-
-// find looks for a file in the directory of the name, and of the real name, that it had.
-func (d directories) find(name, real string, id inode) (sighting, bool) {
-	for _, path := range []string{name, real} {
-		if path == "" {
-			continue
-		}
-		if s, ok := d.list(filepath.Dir(path))[id]; ok {
-			return s, true
-		}
-	}
-	return sighting{}, false
-}
-
-func (d directories) list(dir string) map[inode]sighting {
-	if list, ok := d[dir]; ok {
-		return list
-	}
-	list := make(map[inode]sighting)
-	d[dir] = list
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return list // it may be gone with its files
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			if st, ok := statusOf(info); ok && st.regular {
-				list[st.inode] = sighting{status: st, path: filepath.Join(dir, e.Name())}
-			}
-		}
-	}
-	return list
 }
 
 // discover looks at one path that a notification named.
 func (t *Tailer) discover(path string, now time.Time) error {
-	i := slices.IndexFunc(t.configs, func(c config) bool { return c.matches(path) })
-	if i < 0 {
+	cfg := t.find(path)
+	if cfg == nil {
 		return fmt.Errorf("%s does not match", path)
 	}
 	st, ok := t.stat(path)
 	if !ok {
 		return nil
 	}
-	s := sighting{status: st, path: path, cfg: &t.configs[i]}
+	s := sighting{status: st, path: path, cfg: cfg}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return nil
 	}
-	if f := t.files[st.inode]; f != nil {
+	if f := t.files[st.inode]; f != nil && !t.isReused(f, s) {
 		t.meet(f, s, now)
 		return nil
+	} else if f != nil {
+		t.replaced(f)
 	}
 	t.meetNew(s, false)
 	return nil
+}
+
+// find is the configuration that decides about a path, or nil.
+func (t *Tailer) find(path string) *config {
+	for i := range t.configs {
+		if t.configs[i].matches(path) {
+			return &t.configs[i]
+		}
+	}
+	return nil
+}
+
+// indexOf is the index of the configuration that decides about a path, or -1.
+func (t *Tailer) indexOf(path string) int {
+	if cfg := t.find(path); cfg != nil {
+		return cfg.index
+	}
+	return -1
 }

@@ -65,6 +65,14 @@ func (s spans) covers(o spans) bool {
 	return true
 }
 
+// until is the part of the set that is before end.
+func (s spans) until(end int64) (part spans) {
+	for _, p := range s {
+		part = part.add(p.start, min(p.end, end))
+	}
+	return part
+}
+
 // end is where the last span ends.
 func (s spans) end() int64 {
 	if len(s) == 0 {

@@ -26,6 +26,8 @@ type Stats struct {
 	Restarts   uint64 // files that were truncated or overwritten, and read from the start
 	Rotations  uint64 // files that were found under another name
 	ReadErrors uint64
+
+	RateLimited uint64 // turns that were put off because a source was over its budget
 }
 
 // A tally is what a chunk adds to the stats.

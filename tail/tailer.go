@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,9 @@ const maxOpen = 1024
 type Tailer struct {
 	configs []config
 	pos     *Positions
+	onMiss  func(Missed)
+	clock   func() time.Time
+	began   time.Time
 	log     *slog.Logger
 	budget  atomic.Int64 // bytes of unfinished lines that may still be kept
 	maxOpen int
@@ -35,33 +37,48 @@ type Tailer struct {
 	running sync.WaitGroup
 	watch   *watcher // nil: no notifications
 
-	mu      sync.Mutex
-	closed  bool
-	files   map[inode]*file
-	paths   map[string]*file // by name and by real name
-	queue   []*file          // have something to read, the longest waiting first
-	open    *list.List       // of *file: have a handle, the one that was read last first
-	parted  []parting        // files that are gone, until Positions has caught up
-	forget  []uint64         // keys that a cursor may say to forget now
-	spare   []*Chunk
-	stats   Stats
-	known   map[string]bool    // paths with a position when the tailer began
-	scanned bool               // the first scan is over
-	full    bool               // maxFiles was reached, and logged
-	quiet   map[complaint]bool // logged, and not over
-	orphans time.Time          // when positions without a file were last looked for
+	mu        sync.Mutex
+	closed    bool
+	files     map[inode]*file
+	paths     map[string]*file // by name and by real name
+	origins   map[string]*file // by root, the first of a list
+	queue     queue
+	buckets   map[string]*bucket // by source
+	open      *list.List         // of *file: have a handle, the one that was read last first
+	orphans   []*content         // contents whose heir is not found yet
+	away      []*content         // contents with a position whose file was not there at the start
+	copies    map[inode]twin     // files that hold what another one holds, too
+	strays    map[*file]bool     // files of the last scan without a name, whose content may be in another one
+	unclear   map[inode]glimpse  // files that cannot be told from others yet, as they were
+	postponed []*round           // of files since the last scan that could not be told: what to look for at the next
+	rounds    []*round           // paths at which there may have been files that nobody saw
+	parted    []parting          // contents that nobody has, until Positions has caught up
+	forget    []uint64           // keys that a cursor may say to forget now
+	spare     []*Chunk
+	stats     Stats
+	newest    int64              // birth of the newest file with a position when the tailer began
+	known     map[string]int64   // paths with a position when the tailer began, until another file has them, with the birth of the oldest one
+	missed    []Missed           // to be told
+	failing   map[*file]bool     // those whose last turn ended in an error
+	scanned   bool               // the first scan is over
+	full      bool               // maxFiles was reached, and logged
+	quiet     map[complaint]bool // logged, and not over
+	cleared   time.Time          // when positions without a file were last looked for
 }
 
 // A config is a Config, taken apart.
 type config struct {
 	Config
+	index   int
 	include []glob
+	join    *joining
 }
 
 // New starts to look for the files of cfg, of which the first that matches a path decides.
-// What pos says is safe is not read again. A nil log is silent.
-func New(cfg []Config, pos *Positions, log *slog.Logger) (*Tailer, error) {
-	t, err := newTailer(cfg, pos, log)
+// What pos says is safe is not read again. What nobody will read is told to missed, one call at a
+// time; nil is nobody. A nil log is silent.
+func New(cfg []Config, pos *Positions, missed func(Missed), log *slog.Logger) (*Tailer, error) {
+	t, err := newTailer(cfg, pos, missed, log)
 	if err != nil {
 		return nil, err
 	}
@@ -70,23 +87,24 @@ func New(cfg []Config, pos *Positions, log *slog.Logger) (*Tailer, error) {
 }
 
 // newTailer does not look by itself yet.
-func newTailer(cfgs []Config, pos *Positions, log *slog.Logger) (*Tailer, error) {
+func newTailer(cfgs []Config, pos *Positions, missed func(Missed), log *slog.Logger) (*Tailer, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	t := &Tailer{
-		pos: pos, log: log, maxOpen: maxOpen,
+		pos: pos, onMiss: missed, clock: time.Now, began: time.Now(), log: log, maxOpen: maxOpen,
 		lookEvery: lookEvery, scanEvery: scanEvery,
 		wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), closing: make(chan struct{}),
-		files: make(map[inode]*file), paths: make(map[string]*file), open: list.New(),
-		known: make(map[string]bool), quiet: make(map[complaint]bool),
+		files: make(map[inode]*file), paths: make(map[string]*file), origins: make(map[string]*file), open: list.New(),
+		buckets: make(map[string]*bucket), copies: make(map[inode]twin), unclear: make(map[inode]glimpse), strays: make(map[*file]bool),
+		failing: make(map[*file]bool), known: make(map[string]int64), quiet: make(map[complaint]bool),
 	}
 	t.budget.Store(unfinishedBytes)
 	for i, c := range cfgs {
 		if err := c.Validate(); err != nil {
 			return nil, fmt.Errorf("tail %d: %w", i, err)
 		}
-		parsed := config{Config: c}
+		parsed := config{Config: c, index: i, join: c.Multiline.joining()}
 		for _, p := range c.Include {
 			parsed.include = append(parsed.include, parseGlob(p))
 		}
@@ -132,13 +150,16 @@ func (t *Tailer) poll() (c *Chunk, waiting bool) {
 		t.signal()
 		return c, true
 	}
-	if len(t.queue) == 0 {
+	f := t.queue.pop()
+	if f == nil {
 		t.mu.Unlock()
 		return nil, false
 	}
-	f := t.queue[0]
-	t.queue[0] = nil
-	t.queue = t.queue[1:]
+	if t.hold(f) {
+		defer t.mu.Unlock()
+		t.signal()
+		return nil, t.queue.len() > 0
+	}
 	f.queued, f.busy, f.again = false, true, false
 	c = t.chunk()
 	t.signal()
@@ -153,119 +174,10 @@ func (t *Tailer) poll() (c *Chunk, waiting bool) {
 	if len(c.Lines) == 0 && len(c.done) == 0 {
 		t.recycle(c)
 		t.release(f)
-		return nil, len(t.queue) > 0
+		return nil, t.queue.len() > 0
 	}
 	c.seal(f)
 	return c, true
-}
-
-// turn reads one window of f, which this goroutine has for itself.
-func (t *Tailer) turn(f *file, c *Chunk) (more bool, err error) {
-	t.mu.Lock()
-	err = t.reopen(f)
-	h, last, skipped, replaced := f.handle, f.last, f.skipped, f.replaced
-	t.mu.Unlock()
-	if err != nil {
-		return false, err
-	}
-	st, err := look(h)
-	if err != nil {
-		return false, err
-	}
-	head, err := readHead(h, c.head[:])
-	if err != nil {
-		return false, err
-	}
-	extended, same := f.id.head.extend(head)
-	if !same || replaced || st.size < max(f.split.pos, f.taken.end()) {
-		t.startOver(f, st.size)
-		extended, _ = fingerprint{}.extend(head)
-		last, skipped = false, false
-	}
-	f.id.head = extended
-
-	t.mu.Lock()
-	f.moved = f.moved || st.size != f.size
-	f.size, f.links = st.size, st.links
-	t.mu.Unlock()
-	if skipped {
-		c.done = c.done.addAll(f.taken)
-		return true, nil
-	}
-	if !f.decide(head, last) {
-		return false, nil
-	}
-	began := f.split.pos
-	if more, err = f.read(h, st.size, c); err != nil || more {
-		return more, err
-	}
-	if last && f.split.pos == began {
-		f.finish(c)
-	}
-	return false, nil
-}
-
-// reopen makes sure that f has a handle: that of the same inode. What is in it the turn finds
-// out. Needs mu.
-func (t *Tailer) reopen(f *file) error {
-	if f.handle != nil {
-		t.open.MoveToFront(f.open)
-		return nil
-	}
-	h, st, err := openFile(f.name)
-	if err != nil {
-		return err
-	}
-	if st.inode != f.id.inode {
-		h.Close()
-		return fmt.Errorf("%s is another file now", f.name)
-	}
-	if b := birth(h); b != f.id.birth {
-		f.id.birth, f.replaced = b, true // the inode was used again, for a file of the same name
-	}
-	t.attach(f, h)
-	return nil
-}
-
-// attach gives f its handle. If there are too many, the files that were read least lately lose
-// theirs; those that could not be opened again only if the others are not enough. Needs mu.
-func (t *Tailer) attach(f *file, h *os.File) {
-	f.handle = h
-	f.open = t.open.PushFront(f)
-	for _, all := range []bool{false, true} {
-		for e := t.open.Back(); e != nil && t.open.Len() > t.maxOpen; {
-			old := e.Value.(*file)
-			e = e.Prev()
-			if !old.busy && old != f && (all || !old.gone) {
-				t.detach(old)
-			}
-		}
-	}
-}
-
-// detach closes the handle of f. Needs mu.
-func (t *Tailer) detach(f *file) {
-	if f.handle == nil {
-		return
-	}
-	t.open.Remove(f.open)
-	// Nothing was written to it, so that closing has nothing to say.
-	f.handle.Close()
-	f.handle, f.open = nil, nil
-}
-
-// startOver makes f the file of its new content, which has this size.
-func (t *Tailer) startOver(f *file, size int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	missed := f.unread()
-	t.stats.Restarts++
-	t.stats.BytesMissed += uint64(missed)
-	t.log.Warn("log file was truncated or overwritten, reading it from the start",
-		"path", f.path, "size", size, "read", f.taken.size(), "missed_bytes", missed)
-	t.part(f)
-	f.startOver(rand.Uint64(), identity{inode: f.id.inode, birth: f.id.birth})
-	f.skipped, f.last, f.replaced = false, false, false
 }
 
 // Done gives c back. With taken the chunk is safe, or will be offered again by nobody; else
@@ -285,6 +197,10 @@ func (t *Tailer) Done(c *Chunk, taken bool) {
 	case taken:
 		f.taken = f.taken.addAll(c.done)
 		f.skipped = false
+		if c.seam.end > f.safe.end {
+			f.safe = c.seam
+		}
+		f.bucket.spend(int64(c.Bytes))
 		t.stats.add(c.tally)
 	default:
 		// It may be safe all the same, for instance when only the answer was lost.
@@ -315,19 +231,19 @@ func (t *Tailer) release(f *file) {
 // push queues f for a turn. Needs mu.
 func (t *Tailer) push(f *file) {
 	switch {
-	case t.closed, t.files[f.id.inode] != f, f.gone && f.handle == nil:
+	case t.closed, t.files[f.id.inode] != f, f.gone && f.handle == nil, f.held, f.broken:
 	case f.busy:
 		f.again = true
 	case !f.queued:
 		f.queued = true
-		t.queue = append(t.queue, f)
+		t.queue.push(f)
 		t.signal()
 	}
 }
 
 // signal wakes one of those in Next if there is something to do. Needs mu.
 func (t *Tailer) signal() {
-	if len(t.queue) == 0 && len(t.forget) == 0 {
+	if t.queue.len() == 0 && len(t.forget) == 0 {
 		return
 	}
 	select {
@@ -343,7 +259,7 @@ func (t *Tailer) chunk() *Chunk {
 		t.spare = t.spare[:n-1]
 		return c
 	}
-	return &Chunk{}
+	return &Chunk{Config: -1}
 }
 
 // recycle takes c for use again. Needs mu.
@@ -357,14 +273,15 @@ func (t *Tailer) recycle(c *Chunk) {
 // report logs the first of the errors that f has in a row. The next look tries again. Needs mu.
 func (t *Tailer) report(f *file, err error) {
 	if err == nil {
-		f.failing = false
+		delete(t.failing, f)
 		return
 	}
-	t.stats.ReadErrors++
-	if !f.failing {
+	if errors.Is(err, fs.ErrNotExist) {
+		t.log.Debug("log file has another name", "path", f.name, "err", err)
+	} else if t.stats.ReadErrors++; !t.failing[f] {
 		t.log.Warn("log file cannot be read, trying again at each look", "path", f.name, "err", err)
 	}
-	f.failing = true
+	t.failing[f] = true
 	if !f.gone {
 		t.detach(f)
 		t.scanSoon()

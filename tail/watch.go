@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -20,10 +22,15 @@ const (
 	scanShare = 20
 )
 
+// watchedScanEvery is how often everything is looked at all the same while every directory is watched:
+// something may be mounted over one.
+const watchedScanEvery = time.Minute
+
 // A watcher says which directories have changed. It is a hint: a nil one says nothing.
 type watcher struct {
 	notify *fsnotify.Watcher
 	dirs   map[string]bool // watched
+	blind  map[string]bool // not watched: their file system does not notify of what others write
 	log    *slog.Logger
 	failed bool // a directory could not be watched, which was logged
 }
@@ -35,11 +42,23 @@ func newWatcher(log *slog.Logger) *watcher {
 		log.Warn("no file notifications, looking for new lines every second and for new files every 10 s: raise fs.inotify.max_user_instances", "err", err)
 		return nil
 	}
-	return &watcher{notify: n, dirs: make(map[string]bool), log: log}
+	return &watcher{notify: n, dirs: make(map[string]bool), blind: make(map[string]bool), log: log}
 }
 
 // works says whether every directory is watched.
-func (w *watcher) works() bool { return w != nil && !w.failed }
+func (w *watcher) works() bool { return w != nil && !w.failed && len(w.blind) == 0 }
+
+// covers says whether a write to f is notified.
+func (w *watcher) covers(f *file) bool {
+	if w == nil {
+		return false
+	}
+	name := f.real
+	if name == "" {
+		name = f.name
+	}
+	return w.dirs[filepath.Dir(name)]
+}
 
 // follow watches these directories and no others. It says whether there was a new one: what
 // appeared in it before is not notified.
@@ -52,14 +71,26 @@ func (w *watcher) follow(dirs map[string]bool) (fresh bool) {
 			w.leave(dir)
 		}
 	}
+	for dir := range w.blind {
+		if !dirs[dir] {
+			delete(w.blind, dir)
+		}
+	}
 	var failed error
 	for dir := range dirs {
-		if w.dirs[dir] {
+		if w.dirs[dir] || w.blind[dir] {
+			continue
+		}
+		if kind := silentFileSystem(dir); kind != "" {
+			if len(w.blind) == 0 {
+				w.log.Warn("file system does not notify, looking for new lines every second and for new files every 10 s", "dir", dir, "file_system", kind)
+			}
+			w.blind[dir] = true
 			continue
 		}
 		switch err := w.notify.Add(dir); {
-		case errors.Is(err, fs.ErrNotExist):
-			continue // lately removed
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR):
+			continue // lately removed, or never there
 		case err != nil:
 			failed = err
 			continue
@@ -68,7 +99,11 @@ func (w *watcher) follow(dirs map[string]bool) (fresh bool) {
 		fresh = true
 	}
 	if failed != nil && !w.failed {
-		w.log.Warn("not every directory is watched, looking for new files every 10 s: raise fs.inotify.max_user_watches", "err", failed)
+		advice := "see err"
+		if errors.Is(failed, syscall.ENOSPC) {
+			advice = "raise fs.inotify.max_user_watches" // of inotify, it is not the disk that is full
+		}
+		w.log.Warn("not every directory is watched, looking there for new lines every second and for new files every 10 s", "watched", len(w.dirs), "of", len(dirs), "err", failed, "advice", advice)
 	}
 	w.failed = failed != nil
 	return fresh
@@ -102,7 +137,8 @@ func (t *Tailer) start() {
 	t.running.Go(t.run)
 }
 
-// run is the only one that scans, looks and hears notifications.
+// run is the only one that looks and hears notifications. It does not wait for scans: what is made and
+// renamed meanwhile may be gone when they are over.
 func (t *Tailer) run() {
 	looks, scans := time.NewTicker(t.lookEvery), time.NewTicker(t.scanEvery)
 	defer looks.Stop()
@@ -113,21 +149,48 @@ func (t *Tailer) run() {
 		lingering    <-chan time.Time
 		rescan       = time.After(0)
 		again        time.Time // no rescan before this
+		due          time.Time // the last time that one was
+		scanning     bool
+		missed       bool // one was asked for while scanning
+		ended        = make(chan scanned, 1)
 	)
+	scan := func() {
+		if scanning {
+			missed = true
+			return
+		}
+		scanning = true
+		t.running.Go(func() {
+			begin := time.Now()
+			ended <- scanned{t.scan(begin), begin, time.Now()}
+		})
+	}
 	for {
 		select {
 		case <-t.closing:
 			return
 		case now := <-looks.C:
 			t.look(now)
-		case <-scans.C:
-			again = t.rescan()
+			t.tell()
+		case now := <-scans.C:
+			if !t.watch.works() || now.Sub(due) >= watchedScanEvery {
+				due = now
+				scan()
+			}
 		case <-rescan:
 			rescan = nil
-			again = t.rescan()
+			scan()
 		case <-t.soon:
-			if rescan == nil {
+			if scanning {
+				missed = true
+			} else if rescan == nil {
 				rescan = time.After(time.Until(again))
+			}
+		case s := <-ended:
+			scanning, again = false, t.watchAll(s)
+			if missed {
+				missed = false
+				t.scanSoon()
 			}
 		case <-lingering:
 			lingering = nil
@@ -143,14 +206,22 @@ func (t *Tailer) run() {
 	}
 }
 
-// rescan scans, and says when the next one that is not due may be.
-func (t *Tailer) rescan() (again time.Time) {
-	begin := time.Now()
-	if t.watch.follow(t.scan(begin)) {
+// A scanned is a scan that is over.
+type scanned struct {
+	dirs       map[string]bool
+	begin, end time.Time
+}
+
+// watchAll watches what a scan has found, and says when the next one that is not due may be.
+func (t *Tailer) watchAll(s scanned) (again time.Time) {
+	unwatched := t.watch != nil && len(t.watch.dirs) == 0
+	if t.watch.follow(s.dirs) {
 		t.scanSoon()
 	}
-	end := time.Now()
-	return end.Add(max(scanPause, scanShare*end.Sub(begin)))
+	if unwatched {
+		return time.Now().Add(scanPause) // what was rotated during the first scan was not notified, and has no time to lose
+	}
+	return s.end.Add(max(scanPause, scanShare*s.end.Sub(s.begin)))
 }
 
 // scanSoon asks for a scan before its time.
@@ -164,11 +235,14 @@ func (t *Tailer) scanSoon() {
 // hear takes a notification. It says whether it has put a file into grown.
 func (t *Tailer) hear(e fsnotify.Event, grown map[*file]bool) bool {
 	t.mu.Lock()
-	f := t.paths[e.Name]
+	f, name := t.paths[e.Name], e.Name
+	if f != nil {
+		name = f.name // the path may be what a link leads to
+	}
 	t.mu.Unlock()
 	switch {
 	case e.Has(fsnotify.Create):
-		t.appeared(e.Name, f)
+		t.appeared(name)
 		return false
 	case e.Has(fsnotify.Write):
 		if f != nil {
@@ -185,10 +259,7 @@ func (t *Tailer) hear(e fsnotify.Event, grown map[*file]bool) bool {
 }
 
 // appeared looks at a new path at once: it may be gone by the next scan.
-func (t *Tailer) appeared(path string, known *file) {
-	if known != nil {
-		path = known.name // the path may be what a link leads to
-	}
+func (t *Tailer) appeared(path string) {
 	if err := t.discover(path, time.Now()); err != nil && !isDir(path) {
 		return // no file of ours
 	}

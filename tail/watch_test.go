@@ -1,8 +1,10 @@
 package tail
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +18,7 @@ import (
 func (r *rig) open() {
 	r.t.Helper()
 	var err error
-	if r.tailer, err = newTailer(r.cfg, r.pos, nil); err != nil {
+	if r.tailer, err = newTailer(r.cfg, r.pos, nil, nil); err != nil {
 		r.t.Fatal(err)
 	}
 	r.tailer.lookEvery, r.tailer.scanEvery = time.Hour, time.Hour
@@ -67,6 +69,33 @@ func TestNotificationsWakeNext(t *testing.T) {
 	r.want(r.await(), "and on")
 }
 
+func TestAFileBelowADirectoryThatWasNotThereIsFoundAtOnce(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Include[0] = filepath.Join(filepath.Dir(c.Include[0]), "var/log/pods/*/*.log") })
+	r.open()
+	r.mkdir("var/log/pods/a")
+	r.write("var/log/pods/a/0.log", "one\n")
+	r.want(r.await(), "one")
+}
+
+// The file system of processes is one that notifies of nothing.
+func TestADirectoryThatDoesNotNotifyIsLookedAt(t *testing.T) {
+	var log bytes.Buffer
+	w := newWatcher(slog.New(slog.NewTextHandler(&log, nil)))
+	defer w.close()
+	dir := t.TempDir()
+	w.follow(map[string]bool{"/proc/self": true, dir: true})
+	if w.works() || w.covers(&file{name: "/proc/self/status"}) || !w.covers(&file{name: filepath.Join(dir, "a.log")}) {
+		t.Fatalf("watched %v, blind %v", w.dirs, w.blind)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "file_system=proc") {
+		t.Fatalf("logged %q", log.String())
+	}
+	w.follow(map[string]bool{dir: true})
+	if !w.works() {
+		t.Fatal("it is over when the directory is")
+	}
+}
+
 func TestNotificationsAreHeardThroughLinks(t *testing.T) {
 	r := newRig(t)
 	r.mkdir("target")
@@ -85,7 +114,7 @@ func TestWithoutNotificationsTheLooksSuffice(t *testing.T) {
 	r := newRig(t)
 	r.write("a.log", "one\n")
 	var err error
-	if r.tailer, err = newTailer(r.cfg, r.pos, nil); err != nil {
+	if r.tailer, err = newTailer(r.cfg, r.pos, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	r.tailer.lookEvery, r.tailer.scanEvery = time.Millisecond, 2*time.Millisecond

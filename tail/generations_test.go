@@ -1,0 +1,180 @@
+package tail
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// A pass of the kubelet comes between the listing of a directory and the look at what is in it: the
+// generation that nobody has seen has another name by then.
+func TestAGenerationThatIsCompressedWhileItIsLookedFor(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("0.log")}
+	at := time.Now().Add(time.Hour) // of lines: none is older than the tailer
+	line := func(text string) string {
+		at = at.Add(time.Second)
+		return fmt.Sprintf("%s stdout F %s\n", at.UTC().Format(time.RFC3339Nano), text)
+	}
+	r.write("0.log", line("one"))
+	r.start()
+	r.want(r.read(), "one (stdout)")
+	r.rename("0.log", "0.log.20260102-030405")
+	r.write("0.log", line("two"))
+	r.rename("0.log", "0.log.20260102-030406")
+	r.write("0.log", line("three"))
+
+	places := make(directories)
+	places.list(r.dir)
+	const name = "0.log.20260102-030406"
+	text, err := os.ReadFile(r.path(name))
+	r.must(err)
+	r.must(os.WriteFile(r.path(name+".gz"), compressed(text), 0o600))
+	r.remove(name)
+	r.must(r.tailer.discover(r.path("0.log"), r.now))
+	r.tailer.mu.Lock()
+	r.tailer.catchUp(places)
+	r.tailer.mu.Unlock()
+	r.want(sorted(append(r.read(), r.pass(20*time.Second)...)), "three (stdout)", "two (stdout)")
+	if s := r.balanced(); s.BytesMissed != 0 {
+		t.Errorf("%d bytes missed", s.BytesMissed)
+	}
+}
+
+// What had the path at the first scan is renamed before it is opened, and nothing else is left of what
+// was known of the path: it is the next scan's.
+func TestAGenerationThatIsRenamedBeforeItIsOpened(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("0.log")}
+	r.write("0.log", "one\n")
+	r.start()
+	r.want(r.read(), "one")
+	r.must(r.tailer.Close())
+	r.remove("0.log")
+	r.restart() // which finds nothing there
+	r.want(r.read())
+	r.write("0.log", "two\n")
+	r.tailer.began = time.Now() // "two" was there before
+	r.rename("0.log", "0.log.20260102-030406")
+	r.write("0.log", "three\n")
+	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "three", "two")
+}
+
+// The agent is killed when it has read the file that is written, and not yet those that were rotated
+// while it was away before. At its next start the file is renamed before it is opened, so that the one after it
+// is the first that has the path: what is looked for is older than the newest that is known.
+func TestGenerationsThatACrashCameBefore(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("0.log")}
+	at := time.Now()
+	line := func(text string) string {
+		at = at.Add(10 * time.Millisecond)
+		return fmt.Sprintf("%s stdout F %s\n", at.UTC().Format(time.RFC3339Nano), text)
+	}
+	r.write("0.log", line("one"))
+	r.start()
+	r.want(r.read(), "one (stdout)")
+	r.must(r.tailer.Close())
+	r.rename("0.log", "0.log.20260102-030405")
+	r.write("0.log", line("two"))
+	r.rename("0.log", "0.log.20260102-030406")
+	r.write("0.log", line("three"))
+	r.restart()
+	var others []*Chunk
+	for c := r.next(); c != nil; c = r.next() {
+		if lines := texts(c); len(lines) != 1 || lines[0] != "three (stdout)" {
+			others = append(others, c)
+			continue
+		}
+		r.take(c)
+	}
+	for _, c := range others {
+		r.tailer.Done(c, false)
+	}
+	r.must(r.tailer.Close())
+	r.rename("0.log", "0.log.20260102-030407")
+	r.write("0.log", line("four"))
+
+	r.create()
+	seen, dirs := r.tailer.see()
+	r.rename("0.log", "0.log.20260102-030408")
+	r.write("0.log", line("five"))
+	r.tailer.compare(seen, dirs, r.now)
+	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "five (stdout)", "four (stdout)", "two (stdout)")
+}
+
+// Rotated files move on between a look at a directory and what follows from it: each name that was seen
+// leads to another file by then, and the last one nowhere.
+func TestRotatedFilesThatMoveOnDuringAScan(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Exclude = nil })
+	var want []string
+	r.write("app.log", "0\n")
+	r.start()
+	const files = 5
+	for i := range files {
+		want = append(want, fmt.Sprint(i))
+		for n := i; n > 0; n-- {
+			r.rename(fmt.Sprintf("app.log.%d.gz", n), fmt.Sprintf("app.log.%d.gz", n+1))
+		}
+		r.rename("app.log", "app.log.1")
+		text, err := os.ReadFile(r.path("app.log.1"))
+		r.must(err)
+		r.must(os.WriteFile(r.path("app.log.1.gz"), compressed(text), 0o600))
+		r.remove("app.log.1")
+		r.write("app.log", fmt.Sprintf("%d\n", i+1))
+		r.tick()
+	}
+	want = append(want, fmt.Sprint(files))
+	r.want(sorted(append(r.read(), r.pass(30*time.Second)...)), want...)
+
+	shift := func() {
+		for n := 20; n > 0; n-- {
+			if from := fmt.Sprintf("app.log.%d.gz", n); exists(r.path(from)) {
+				r.rename(from, fmt.Sprintf("app.log.%d.gz", n+1))
+			}
+		}
+	}
+	for range 3 {
+		shift()
+		seen, dirs := r.tailer.see()
+		shift()
+		r.tailer.compare(seen, dirs, r.now)
+		r.want(r.pass(30 * time.Second))
+	}
+	r.restart()
+	r.want(r.pass(time.Minute))
+}
+
+// Files that were evicted are not remembered for as long as their log goes on.
+func TestFilesThatAreGoneAreBounded(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("0.log")}
+	r.write("0.log", "first\n")
+	r.start()
+	var want, got []string
+	got = append(got, r.read()...)
+	want = append(want, "first")
+	for i := range 3 * maxAway {
+		rotated := fmt.Sprintf("0.log.20260102-0304%02d", i)
+		r.rename("0.log", rotated)
+		line := fmt.Sprint("line ", i)
+		r.write("0.log", line+"\n")
+		want = append(want, line)
+		r.tick()
+		got = append(got, r.scan()...)
+		got = append(got, r.pass(9*time.Second)...) // its handle is closed
+		r.remove(rotated)
+		got = append(got, r.scan()...)
+	}
+	got = append(got, r.pass(time.Minute)...)
+	r.want(got, want...)
+	if s := r.balanced(); s.FilesKnown > maxAway+1 || s.BytesMissed > 0 {
+		t.Errorf("%d files are known, %d bytes missed", s.FilesKnown, s.BytesMissed)
+	}
+	if n := len(r.pos.all()); n > maxAway+1 {
+		t.Errorf("%d positions", n)
+	}
+	r.restart()
+	r.want(r.pass(time.Minute))
+}
