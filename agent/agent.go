@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -81,6 +80,7 @@ type Agent struct {
 	store   *wal.Store
 	cursors *tail.Positions
 	spool   *forward.Spool
+	losses  losses
 }
 
 // parked is the lane of records that keep failing while others pass.
@@ -106,6 +106,7 @@ func Open(cfg Config, l *forward.Limiter, reg prometheus.Registerer, log *slog.L
 		},
 		Done: a.view.done,
 		OnLoss: func(loss wal.Loss) {
+			a.losses.add(loss)
 			if loss.Reason != "refused" { // the drain counts those by its own reason
 				a.metrics.Lost.WithLabelValues(signalOf(loss.Lane), loss.Reason).Add(float64(loss.Items))
 			}
@@ -147,24 +148,6 @@ func (a *Agent) Entrance() forward.Sink { return a.limiter.Before(a.spool) }
 
 // Close lets go of the log without running.
 func (a *Agent) Close() error { return errors.Join(a.store.Close(), a.view.close()) }
-
-// Status is the log's account, for people.
-func (a *Agent) Status() map[string]any {
-	used, limit := a.store.Usage()
-	out := map[string]any{"dir": a.cfg.WAL.Dir, "mode": a.cfg.WAL.Mode, "bytes": used, "limit_bytes": limit, "degraded": a.store.Troubles()}
-	if wait := a.store.SecondsUntilFull(); !math.IsInf(wait, 1) {
-		out["seconds_until_full"] = math.Round(wait)
-	}
-	for _, s := range forward.Signals {
-		st := a.lanes(s)
-		lane := map[string]any{"held_items": st.Held, "bytes": st.Bytes, "files": st.Files, "lost_items": st.Lost}
-		if !st.Oldest.IsZero() {
-			lane["oldest"] = st.Oldest.UTC().Format(time.RFC3339Nano)
-		}
-		out[s.String()] = lane
-	}
-	return out
-}
 
 // Totals are items, over all signals: taken in by this process, in the log now, and handed on
 // by this process; oldest is when the longest-waiting ones came in.

@@ -181,7 +181,7 @@ func TestEveryLineIsTakenOnceOverARestart(t *testing.T) {
 		a := openAgent(t, filepath.Join(dir, "wal"), forward.ModeAlways)
 		c := tail.DefaultConfig()
 		c.Include = []string{filepath.Join(dir, "*.log")}
-		files, err := NewFiles([]tail.Config{c}, a.Cursors(), lines.Options{Parse: "auto"}, []lines.Attr{{Key: "service.name", Value: "svc"}}, slog.New(slog.DiscardHandler))
+		files, err := NewFiles([]FileGroup{{Tail: c, Attrs: []lines.Attr{{Key: "service.name", Value: "svc"}}}}, a.Cursors(), a.Missed, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

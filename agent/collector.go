@@ -14,6 +14,7 @@ type collector struct {
 	a *Agent
 
 	held, bytes, limit, untilFull, deferred, files, oldest, failures *prometheus.Desc
+	free, reserve                                                    *prometheus.Desc
 	memory, pressure, circuit                                        *prometheus.Desc
 }
 
@@ -27,6 +28,8 @@ func newCollector(a *Agent) *collector {
 		bytes:     desc("spillway_wal_bytes", "Bytes the log takes.", "signal"),
 		limit:     desc("spillway_wal_limit_bytes", "The log's cap."),
 		untilFull: desc("spillway_wal_seconds_until_full", "Seconds until the log refuses, at the growth of about the last minute; +Inf when it does not grow."),
+		free:      desc("spillway_wal_disk_free_bytes", "Bytes that the file system of the log has free."),
+		reserve:   desc("spillway_wal_disk_reserve_bytes", "Bytes of the file system that the log leaves to others; with less free it refuses."),
 		deferred:  desc("spillway_wal_deferred_bytes", "Bytes acknowledged and not written (wal.mode: overflow).", "signal"),
 		files:     desc("spillway_wal_generations", "Files of the log.", "signal"),
 		oldest:    desc("spillway_wal_oldest_unacked_seconds", "Age of the oldest undelivered record.", "signal"),
@@ -61,6 +64,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	_, limit := c.a.store.Usage()
 	gauge(c.limit, float64(limit))
 	gauge(c.untilFull, c.a.store.SecondsUntilFull())
+	if free, reserve, err := c.a.store.Disk(); err == nil {
+		gauge(c.free, float64(free))
+		gauge(c.reserve, float64(reserve))
+	}
 	taken, heap, soft, hard := c.a.limiter.Usage()
 	for kind, v := range map[string]int64{"counted": taken, "heap": heap, "soft": soft, "hard": hard} {
 		gauge(c.memory, float64(v), kind)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillway-io/spillway/agent/lines"
@@ -15,26 +16,51 @@ import (
 // Files is the Source of log files: chunks of lines become OTLP log records. A file's cursor
 // rides in the log record of its chunk, so a line is in the log exactly when its cursor says so.
 type Files struct {
-	tailer  *tail.Tailer
-	options lines.Options
-	attrs   []lines.Attr
-	log     *slog.Logger
+	tailer *tail.Tailer
+	groups []FileGroup
+	log    *slog.Logger
+
+	encodings []sync.Pool // of *encoding, by group: megabytes that nobody has while no lines come
+
+	invalid atomic.Uint64 // lines with bytes that are not UTF-8, in the log
+	missed  missedFiles
+}
+
+// A FileGroup is files that are found, read and described alike.
+type FileGroup struct {
+	Tail  tail.Config
+	Lines lines.Options
+	Rules []lines.ResourceRule
+	Attrs []lines.Attr // of the resource, behind what the path and the rules tell
 }
 
 // fileWorkers chunks are on their way into the log at a time, so that they share fsyncs.
 const fileWorkers = 4
 
-// NewFiles tails what configs name, from the positions that the agent's log holds.
-func NewFiles(configs []tail.Config, positions *tail.Positions, options lines.Options, attrs []lines.Attr, log *slog.Logger) (*Files, error) {
-	t, err := tail.New(configs, positions, log)
-	if err != nil {
-		return nil, err
+// NewFiles tails what groups name, from the positions that the agent's log holds. The first group
+// that matches a path decides. What nobody will read is told to missed.
+func NewFiles(groups []FileGroup, positions *tail.Positions, missed func(tail.Missed), log *slog.Logger) (*Files, error) {
+	configs := make([]tail.Config, len(groups))
+	for i, g := range groups {
+		configs[i] = g.Tail
 	}
-	return &Files{tailer: t, options: options, attrs: attrs, log: log}, nil
+	f := &Files{groups: groups, log: log, encodings: make([]sync.Pool, len(groups))}
+	t, err := tail.New(configs, positions, func(m tail.Missed) {
+		f.missed.add(m)
+		missed(m)
+	}, log)
+	f.tailer = t
+	return f, err
 }
 
 // Stats is the tailer's account, in bytes and lines.
 func (f *Files) Stats() tail.Stats { return f.tailer.Stats() }
+
+// List are the most files, the one with most unread first, and how many are known.
+func (f *Files) List(most int) (list []tail.FileStatus, known int) { return f.tailer.Files(most) }
+
+// Invalid is how many lines had bytes that are not UTF-8, in place of which the log has U+FFFD.
+func (f *Files) Invalid() uint64 { return f.invalid.Load() }
 
 // Run reads until ctx is done. When the log is full or memory is short it waits: the data is
 // safe in the files meanwhile.
@@ -51,8 +77,6 @@ func (f *Files) Run(ctx context.Context, next forward.Sink) error {
 }
 
 func (f *Files) work(ctx context.Context, next forward.Sink) error {
-	encoder := lines.NewEncoder(f.options)
-	resources := make(map[string]*lines.Resource)
 	for {
 		chunk, err := f.tailer.Next(ctx)
 		if err != nil {
@@ -61,51 +85,62 @@ func (f *Files) work(ctx context.Context, next forward.Sink) error {
 			}
 			return err
 		}
-		r := resources[chunk.Path]
-		if r == nil {
-			if len(resources) >= maxResources {
-				clear(resources)
-			}
-			r = lines.NewResource(chunk.Path, f.attrs)
-			resources[chunk.Path] = r
-		}
-		f.tailer.Done(chunk, f.put(ctx, next, encode(encoder, r, chunk)) == nil)
+		f.tailer.Done(chunk, f.put(ctx, next, chunk))
 	}
+}
+
+// put says whether the chunk is in the log.
+func (f *Files) put(ctx context.Context, next forward.Sink, c *tail.Chunk) (stored bool) {
+	batch := forward.Batch{Signal: forward.Logs, Cursor: c.Cursor}
+	if len(c.Lines) == 0 {
+		return offer(ctx, next, batch, "tail", f.log) == nil
+	}
+	e := f.encoding(c.Config)
+	defer f.encodings[c.Config].Put(e)
+	batch.Body, batch.Items = e.encode(c)
+	if stored = offer(ctx, next, batch, "tail", f.log) == nil; stored {
+		f.invalid.Add(uint64(e.encoder.Invalid()))
+	}
+	return stored
+}
+
+func (f *Files) encoding(group int) *encoding {
+	if e, ok := f.encodings[group].Get().(*encoding); ok {
+		return e
+	}
+	g := f.groups[group]
+	return &encoding{encoder: lines.NewEncoder(g.Lines), rules: g.Rules, attrs: g.Attrs}
+}
+
+// An encoding is what one worker needs to encode the lines of one group.
+type encoding struct {
+	encoder   *lines.Encoder
+	rules     []lines.ResourceRule
+	attrs     []lines.Attr
+	resources map[string]*lines.Resource // by path
 }
 
 // maxResources bounds what a worker remembers of paths; it is cheap to make again.
-const maxResources = 4096
+const maxResources = 1024
 
-func encode(e *lines.Encoder, r *lines.Resource, c *tail.Chunk) forward.Batch {
-	e.Begin(r)
-	now := time.Now()
-	for _, l := range c.Lines {
-		e.Add(l.Text, l.Time, now, l.Stream, l.Truncated, l.Partial)
+func (g *encoding) resource(path string) *lines.Resource {
+	r := g.resources[path]
+	if r == nil {
+		if g.resources == nil || len(g.resources) >= maxResources {
+			g.resources = make(map[string]*lines.Resource)
+		}
+		r = lines.NewResource(path, append(lines.Attrs(g.rules, path), g.attrs...))
+		g.resources[path] = r
 	}
-	body, items := e.Finish()
-	return forward.Batch{Signal: forward.Logs, Items: items, Body: body, Cursor: c.Cursor}
+	return r
 }
 
-// put offers b until the log has it. A source that can wait has no reason to give up.
-func (f *Files) put(ctx context.Context, next forward.Sink, b forward.Batch) error {
-	back := forward.NewBackoff(forward.RetryConfig{InitialInterval: 100 * time.Millisecond, MaxInterval: 5 * time.Second})
-	var waiting time.Time
-	for {
-		err := next.Put(ctx, b)
-		if err == nil {
-			if !waiting.IsZero() {
-				f.log.Info("tailing goes on", "after", time.Since(waiting).Round(time.Millisecond))
-			}
-			return nil
-		}
-		if waiting.IsZero() {
-			waiting = time.Now()
-			f.log.Warn("tailing pauses, the lines stay in their files", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(back.After(err)):
-		}
+// encode returns a body that is valid until the next one.
+func (g *encoding) encode(c *tail.Chunk) (body []byte, items int) {
+	g.encoder.Begin(g.resource(c.Path))
+	now := time.Now()
+	for _, l := range c.Lines {
+		g.encoder.Add(l.Text, l.Time, now, l.Stream, l.Truncated, l.Partial)
 	}
+	return g.encoder.Finish()
 }

@@ -20,7 +20,10 @@ var benchLines = map[string]string{
 		`shop.errors.Declined: card of \"M. M\u00fcller\" was declined", "level": "error", "timestamp": "2024-05-06T07:08:09.123456Z"}`,
 	"Unicode": `{"event": "заказ принят: доставка завтра после обеда, подпись получателя обязательна", "город": "Санкт-Петербург", "level": "info", ` +
 		`"timestamp": "2024-05-06T07:08:09.123456Z"}`,
-	"Plain":  "\x1b[32mINFO\x1b[0m:     127.0.0.1:51234 - \"GET /api/v1/orders/8812 HTTP/1.1\" 200 OK",
+	"Plain":   "\x1b[32mINFO\x1b[0m  [2024-05-06 07:08:09] order 8812 of a customer whose name is not told was paid",
+	"Uvicorn": "\x1b[32mINFO\x1b[0m:     127.0.0.1:51234 - \"GET /api/v1/orders/8812 HTTP/1.1\" 200 OK",
+	"Joined": "2024-05-06 07:08:09 ERROR shop.orders - payment failed\njava.lang.IllegalStateException: card was declined" +
+		strings.Repeat("\n\tat org.example.shop.orders.Payment.charge(Payment.java:40)", 25),
 	"Broken": `{"event": "request finished", "user_id": "u-4815{"event": "request finished", "user_id": "u-4815", "level": "info"}`,
 }
 
@@ -35,7 +38,7 @@ func cpu() time.Duration {
 
 // BenchmarkAdd measures lines per second of processor time, in bodies of 1000 lines.
 func BenchmarkAdd(b *testing.B) {
-	for _, name := range []string{"Structlog", "Nested", "Exception", "Unicode", "Plain", "Broken"} {
+	for _, name := range []string{"Structlog", "Nested", "Exception", "Unicode", "Plain", "Uvicorn", "Joined", "Broken"} {
 		b.Run(name, func(b *testing.B) {
 			line := []byte(benchLines[name])
 			e, r := NewEncoder(Options{}), NewResource("/var/log/pods/shop_web-0_1f2e/app/0.log", nil)

@@ -17,6 +17,16 @@ type Options struct {
 	Parse string
 	Zone  *time.Location // of times without one; nil is UTC
 
+	Fields Fields // keys that come before the built-in ones
+
+	// DecimalIDs says that trace and span ids in decimal digits are decimal numbers, as ddtrace
+	// writes them, and that its keys hold them. Without it digits are hexadecimal, since nobody
+	// can tell.
+	DecimalIDs bool
+
+	// Rules give text that is no JSON a severity. The first one that matches counts.
+	Rules []SeverityRule
+
 	// MaxDepth is how deep arrays and objects may nest in an attribute; what is deeper is kept
 	// as its JSON. 0 is 16; above 24 counts as 24, so that the messages stay below the 100
 	// levels that protobuf decoders allow.
@@ -38,12 +48,16 @@ const (
 type Encoder struct {
 	auto     bool
 	zone     *time.Location
+	decimal  bool
+	rules    []SeverityRule
+	keys     *vocabulary
 	maxDepth int
 	maxKeys  int
 
 	resource *Resource
 	batch    batch
 	body     []byte
+	invalid  int
 
 	// The line at hand.
 	sent    int64 // the time that its sender gave it, in nanoseconds since the epoch; 0: none
@@ -52,6 +66,7 @@ type Encoder struct {
 	minute  minute
 	line    line
 	record  record
+	repairs bool    // it had bytes that are not UTF-8
 	scratch []byte  // of text, until the next text
 	stack   []byte  // a stack trace that is put together
 	marks   []token // where its parts are
@@ -59,7 +74,7 @@ type Encoder struct {
 
 // NewEncoder makes an encoder.
 func NewEncoder(o Options) *Encoder {
-	e := &Encoder{auto: o.Parse != "none", zone: o.Zone, maxDepth: o.MaxDepth, maxKeys: o.MaxKeys}
+	e := &Encoder{auto: o.Parse != "none", zone: o.Zone, decimal: o.DecimalIDs, rules: o.Rules, keys: o.vocabulary(), maxDepth: o.MaxDepth, maxKeys: o.MaxKeys}
 	if e.zone == nil {
 		e.zone = time.UTC
 	}
@@ -77,7 +92,11 @@ func NewEncoder(o Options) *Encoder {
 func (e *Encoder) Begin(r *Resource) {
 	e.resource = r
 	e.batch.reset()
+	e.invalid = 0
 }
+
+// Invalid is how many lines since Begin had bytes that are not UTF-8, each of which became U+FFFD.
+func (e *Encoder) Invalid() int { return e.invalid }
 
 // Add makes one log record of a line without its end. at is when the container runtime saw the
 // line, zero if nobody noted it, and observed is when we did. stream is stdout, stderr or empty.
@@ -101,8 +120,17 @@ func (e *Encoder) Add(text []byte, at, observed time.Time, stream string, trunca
 	if partial {
 		r.addBool("log.partial", true)
 	}
-	e.batch.add(scope, r)
+	e.finish(scope)
+}
+
+// finish adds the record to its scope and lets go of the line.
+func (e *Encoder) finish(scope int32) {
+	e.batch.add(scope, &e.record)
 	e.scan.text = nil
+	if e.repairs {
+		e.invalid++
+		e.repairs = false
+	}
 }
 
 // unixNano is at in nanoseconds since the epoch, 0 if that is zero or nonsense.
@@ -134,12 +162,12 @@ var stdout, stderr = newReady(iostream, "stdout"), newReady(iostream, "stderr")
 func (e *Encoder) encode(line []byte, observed int64) (scope int32) {
 	r := &e.record
 	if !e.auto {
-		r.setBody(line, appendValid)
+		e.ruled(e.setBody(line))
 		return noScope
 	}
 	e.scan = scanner{text: line}
 	if e.scan.peek() != '{' {
-		r.setBody(bytes.TrimSuffix(line, []byte("\r")), appendPlain)
+		e.plainText(bytes.TrimSuffix(line, []byte("\r")))
 		return noScope
 	}
 	head := len(r.fields)
@@ -150,7 +178,7 @@ func (e *Encoder) encode(line []byte, observed int64) (scope int32) {
 	}
 	r.reset()
 	r.fields = r.fields[:head]
-	r.setBody(line, appendValid)
+	e.ruled(e.setBody(line))
 	e.scratch = append(append(e.scratch[:0], e.scan.fault...), " at byte "...)
 	addString(r, "log.parse_error", strconv.AppendInt(e.scratch, int64(e.scan.at), 10))
 	return noScope
@@ -169,7 +197,7 @@ func (e *Encoder) object() {
 				break
 			}
 			name = e.text(key)
-			g = e.guesses.learn(last, s.text[start:s.at], start, key, name)
+			g = e.guesses.learn(e.keys, last, s.text[start:s.at], start, key, name)
 		}
 		last = e.guesses[last].next
 		if g.meaning.slot != other {
@@ -192,13 +220,14 @@ func (e *Encoder) object() {
 // resolve puts what is held into its places.
 func (e *Encoder) resolve(observed int64) (scope int32) {
 	r := &e.record
+	e.loguru()
 	e.timestamp(observed)
 	namesLogger := e.severity()
 	if h, ok := e.line.take(slotBody); ok {
 		dst, start := begin(r.fields, recordBody)
 		r.fields = end(e.appendHeld(dst, h.value), start)
 	} else {
-		r.setBody(e.scan.text, appendValid)
+		e.setBody(e.scan.text)
 	}
 	scope = e.logger(namesLogger)
 	e.trace()
@@ -229,11 +258,25 @@ func (e *Encoder) logger(named bool) (scope int32) {
 	return noScope
 }
 
-// setBody makes a string of a line the body.
-func (r *record) setBody(line []byte, appendTo func(dst, line []byte) []byte) {
-	dst, body := begin(r.fields, recordBody)
-	dst, value := begin(dst, valueString)
-	r.fields = end(end(appendTo(dst, line), value), body)
+// setBody makes a string of a line the body, and returns it as it is there.
+func (e *Encoder) setBody(line []byte) (body []byte) {
+	dst, begun := beginBody(e.record.fields)
+	return e.record.endBody(e.appendValid(dst, line), begun)
+}
+
+// A bodyString is a body under construction: where its AnyValue and its string begin.
+type bodyString struct{ value, text int }
+
+func beginBody(dst []byte) ([]byte, bodyString) {
+	dst, value := begin(dst, recordBody)
+	dst, text := begin(dst, valueString)
+	return dst, bodyString{value, text}
+}
+
+func (r *record) endBody(dst []byte, begun bodyString) (body []byte) {
+	n := len(dst) - begun.text
+	r.fields = end(end(dst, begun.text), begun.value)
+	return r.fields[len(r.fields)-n:]
 }
 
 // Finish returns the ExportLogsServiceRequest of all lines since Begin, and their number. It has

@@ -128,12 +128,20 @@ func lastBlock(traceback []byte) (rest []byte, group, python bool) {
 		}
 		header := at + i
 		at = header + len(tracebackHeader)
-		start := bytes.LastIndexByte(traceback[:header], '\n') + 1
-		switch prefix := traceback[start:header]; string(prefix) {
-		case "", groupPrefix:
-			rest, group, python = traceback[at:], len(prefix) > 0, true
+		if prefix, ok := beforeHeader(traceback[:header]); ok {
+			rest, group, python = traceback[at:], prefix > 0, true
 		}
 	}
+}
+
+// beforeHeader is the length of what stands before the header on its line, if that is what Python
+// puts there: nothing, or that an exception group follows.
+func beforeHeader(text []byte) (length int, ok bool) {
+	text, group := bytes.CutSuffix(text, []byte(groupPrefix))
+	if group {
+		length = len(groupPrefix)
+	}
+	return length, len(text) == 0 || text[len(text)-1] == '\n'
 }
 
 // splitTypeLine splits "Type: message" or, unless it must have a colon, "Type".
@@ -142,6 +150,7 @@ func splitTypeLine(line []byte, colon bool) (name, message []byte) {
 	if !found && (colon || bytes.IndexByte(line, '\n') >= 0) || len(name) == 0 {
 		return nil, nil
 	}
+	name = withoutCode(name)
 	for i, c := range name {
 		letter := c|0x20-'a' < 26 || c == '_' || c >= utf8.RuneSelf
 		if !letter && (i == 0 || c != '.' && c != '$' && c-'0' > 9) {
@@ -149,6 +158,16 @@ func splitTypeLine(line []byte, colon bool) (name, message []byte) {
 		}
 	}
 	return name, bytes.TrimPrefix(message, []byte(" "))
+}
+
+// withoutCode is a name without the code that Node writes behind it: TypeError [ERR_INVALID_URL].
+func withoutCode(name []byte) []byte {
+	if name[len(name)-1] == ']' {
+		if i := bytes.Index(name, []byte(" [")); i > 0 {
+			return name[:i]
+		}
+	}
+	return name
 }
 
 // errorObject reads an error as pino, bunyan and ECS write it: an object with a message. What

@@ -31,6 +31,8 @@ const (
 	slotFile
 	slotSource
 	slotColor
+	slotText
+	slotRecord
 	slots
 )
 
@@ -42,10 +44,10 @@ type field struct {
 	rank uint8
 }
 
-// rankLevelname is the rank of Python's name for a level.
-const rankLevelname = 2
+// levelname is Python's key for the name of a level.
+const levelname = "levelname"
 
-// fields is the table of keys.
+// fields is the table of the keys that everybody uses. No rank reaches builtinRanks.
 var fields = [...]field{
 	{"event", slotBody, 0},
 	{"message", slotBody, 1},
@@ -58,10 +60,11 @@ var fields = [...]field{
 	{"ts", slotTime, 3},         // zap
 	{"asctime", slotTime, 4},    // python-json-logger
 	{"date_time", slotTime, 5},  // ClickHouse
+	{"t", slotTime, 6},          // log15
 
 	{"level", slotLevel, 0},
 	{"severity", slotLevel, 1},
-	{"levelname", slotLevel, rankLevelname},
+	{levelname, slotLevel, 2},
 	{"log.level", slotLevel, 3},
 	{"@level", slotLevel, 4},
 	{"lvl", slotLevel, 5},
@@ -79,14 +82,19 @@ var fields = [...]field{
 	{"traceID", slotTraceID, 2},
 	{"trace.id", slotTraceID, 3},
 	{"otelTraceID", slotTraceID, 4}, // OpenTelemetry's logging instrumentation for Python
+	{"TraceId", slotTraceID, 5},     // OpenTelemetry's data model
+	{"traceid", slotTraceID, 6},
 	{"span_id", slotSpanID, 0},
 	{"spanId", slotSpanID, 1},
 	{"spanID", slotSpanID, 2},
 	{"span.id", slotSpanID, 3},
 	{"otelSpanID", slotSpanID, 4},
+	{"SpanId", slotSpanID, 5},
+	{"spanid", slotSpanID, 6},
 	{"trace_flags", slotTraceFlags, 0},
 	{"traceFlags", slotTraceFlags, 1},
 	{"otelTraceSampled", slotTraceFlags, 2},
+	{"TraceFlags", slotTraceFlags, 3},
 	{"traceparent", slotTraceParent, 0},
 	{"span", slotSpan, 0},
 
@@ -104,7 +112,8 @@ var fields = [...]field{
 	{"lineno", slotLine, 0},
 	{"func_name", slotFunction, 0},
 	{"funcName", slotFunction, 1},
-	{"func", slotFunction, 2}, // logrus
+	{"func", slotFunction, 2},       // logrus
+	{"callerfunc", slotFunction, 3}, // phuslu
 
 	{"thread", slotThread, 0},
 	{"thread_name", slotThreadName, 0},
@@ -113,34 +122,12 @@ var fields = [...]field{
 	{"pid", slotProcess, 1}, // pino, bunyan
 
 	{"caller", slotCaller, 0},       // zap, zerolog
+	{"@caller", slotCaller, 1},      // hclog
 	{"file", slotFile, 0},           // logrus
 	{"source", slotSource, 0},       // slog
 	{"color_message", slotColor, 0}, // uvicorn
-}
-
-// fieldIndex finds a key in fields by its hash: 1 + its index, in the first free place from the
-// hash on. 0 ends a search.
-var fieldIndex = func() (index [512]uint8) {
-	for i, f := range fields {
-		at := hash([]byte(f.key)) % uint(len(index))
-		for index[at] != 0 {
-			at = (at + 1) % uint(len(index))
-		}
-		index[at] = uint8(i + 1)
-	}
-	return index
-}()
-
-var noField = field{}
-
-// meaning returns what a key means, which is noField if it is an attribute. h is its hash.
-func meaning(key []byte, h uint) *field {
-	for at := h % uint(len(fieldIndex)); fieldIndex[at] != 0; at = (at + 1) % uint(len(fieldIndex)) {
-		if f := &fields[fieldIndex[at]-1]; f.key == string(key) {
-			return f
-		}
-	}
-	return &noField
+	{"text", slotText, 0},           // loguru
+	{"record", slotRecord, 0},       // loguru
 }
 
 // hash mixes what keys mostly differ in.
@@ -175,7 +162,7 @@ func (l *line) take(s slot) (h *held, ok bool) {
 }
 
 // notString is added to the rank of a body that is no string: any string comes before it.
-const notString = 16
+const notString = maxFieldKeys + builtinRanks
 
 // hold puts a value into its slot, or makes an attribute of it if the slot has a better one.
 // A null only takes away what its own key gave before.
@@ -222,7 +209,7 @@ func (e *Encoder) keyOf(h *held) []byte {
 // appendHeld appends the AnyValue of a token.
 func (e *Encoder) appendHeld(dst []byte, t token) []byte {
 	if t.kind == text {
-		return appendString(dst, e.scan.text, t)
+		return e.appendString(dst, e.scan.text, t)
 	}
 	s := scanner{text: e.scan.text, at: t.start}
 	return e.appendValue(dst, &s, 1)
@@ -240,6 +227,6 @@ func (e *Encoder) text(t token) []byte {
 //
 //go:noinline
 func (e *Encoder) decoded(t token) []byte {
-	e.scratch = appendText(e.scratch[:0], e.scan.text, t)
+	e.scratch = e.appendText(e.scratch[:0], e.scan.text, t)
 	return e.scratch
 }

@@ -15,20 +15,23 @@ import (
 	"github.com/spillway-io/spillway/agent/lines"
 )
 
-var update = flag.Bool("update", false, "write testdata/*.golden instead of comparing with it")
+var update = flag.Bool("update", false, "write the golden files of testdata instead of comparing with it")
 
 // The lines of testdata, made by the loggers themselves where that could be, against the records
 // that a reviewer has read.
 func TestLinesOfTheFieldBecomeRecords(t *testing.T) {
-	for _, name := range []string{"structlog", "others"} {
-		t.Run(name, func(t *testing.T) {
-			corpus, err := os.ReadFile(filepath.Join("testdata", name+".log"))
+	for _, file := range corpus(t) {
+		t.Run(file, func(t *testing.T) {
+			b, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
+			all := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+			if filepath.Ext(file) == ".txt" { // a stack trace, whose lines were joined
+				all = []string{string(b)}
+			}
 			var got strings.Builder
-			for line := range strings.Lines(string(corpus)) {
-				line = strings.TrimSuffix(line, "\n")
+			for _, line := range all {
 				if strings.HasPrefix(line, "# ") {
 					got.WriteString("\n" + line + "\n")
 					continue
@@ -40,14 +43,26 @@ func TestLinesOfTheFieldBecomeRecords(t *testing.T) {
 				attributes(t, record)
 				got.WriteString("\n" + line + "\n" + describe(scope, record))
 			}
-			golden(t, name+".golden", got.String())
+			golden(t, strings.TrimSuffix(file, filepath.Ext(file))+".golden", got.String())
 		})
 	}
 }
 
-func golden(t *testing.T, name, got string) {
+// corpus is the files of lines in testdata.
+func corpus(t testing.TB) (files []string) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
+	for _, pattern := range []string{"*.log", "corpus/*/*.log", "corpus/*/*.txt"} {
+		found, err := filepath.Glob(filepath.Join("testdata", pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(found), err)
+		}
+		files = append(files, found...)
+	}
+	return files
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

@@ -31,9 +31,9 @@ func (gs *guesses) after(last uint8, s *scanner) (g *guess, right bool) {
 	return g, true
 }
 
-// learn notes that the key came after last. raw is the key with what stands around it, and
+// learn notes that the key came after last, and what it means in keys. raw is the key with what stands around it, and
 // starts at start.
-func (gs *guesses) learn(last uint8, raw []byte, start int, key token, name []byte) *guess {
+func (gs *guesses) learn(keys *vocabulary, last uint8, raw []byte, start int, key token, name []byte) *guess {
 	h := hash(name)
 	at := uint8(1 + h%uint(len(gs)-1))
 	gs[last].next = at
@@ -43,6 +43,6 @@ func (gs *guesses) learn(last uint8, raw []byte, start int, key token, name []by
 		g.raw = append(g.raw, raw...)
 		g.name = g.raw[key.start-start : key.end-start]
 	}
-	g.quote, g.hash, g.meaning = key.start-1-start, h, meaning(name, h)
+	g.quote, g.hash, g.meaning = key.start-1-start, h, keys.meaning(name, h)
 	return g
 }

@@ -2,17 +2,31 @@ package lines
 
 import "bytes"
 
+// plainText fills the record from text that is no JSON: mostly one line, but a stack trace whose
+// lines were joined has many.
+func (e *Encoder) plainText(line []byte) {
+	dst, begun := beginBody(e.record.fields)
+	body := e.record.endBody(e.appendPlain(dst, line), begun)
+	ruled := len(e.rules) > 0 && e.ruled(body)
+	if level := uvicornLevel(body); level != "" {
+		e.uvicorn(body, level, ruled)
+	}
+	if bytes.IndexByte(body, '\n') >= 0 {
+		e.joinedTrace(body)
+	}
+}
+
 const escapeByte = 0x1b
 
 // appendPlain appends a line that is no JSON, without ANSI's escape sequences: colours and the
 // like.
-func appendPlain(dst, line []byte) []byte {
+func (e *Encoder) appendPlain(dst, line []byte) []byte {
 	for {
 		i := bytes.IndexByte(line, escapeByte)
 		if i < 0 {
-			return appendValid(dst, line)
+			return e.appendValid(dst, line)
 		}
-		dst = appendValid(dst, line[:i])
+		dst = e.appendValid(dst, line[:i])
 		line = line[i+sequence(line[i:]):]
 	}
 }

@@ -98,16 +98,16 @@ func (e *Encoder) appendTrace(dst []byte, t *pythonTrace, indent int) []byte {
 		}
 	}
 	dst = e.appendFrame(dst, t.syntaxError, indent)
-	dst = appendText(margin(dst, indent), e.scan.text, t.name)
+	dst = e.appendText(margin(dst, indent), e.scan.text, t.name)
 	if t.value.kind == text && t.value.end > t.value.start {
-		dst = appendText(append(dst, ": "...), e.scan.text, t.value)
+		dst = e.appendText(append(dst, ": "...), e.scan.text, t.value)
 	}
 	dst = append(dst, '\n')
 	if t.notes.kind == array {
 		s := e.scannerAt(t.notes)
 		for more := s.element(true, ']'); more; more = s.element(false, ']') {
 			if note := s.any(); note.kind == text {
-				dst = append(appendText(margin(dst, indent), e.scan.text, note), '\n')
+				dst = append(e.appendText(margin(dst, indent), e.scan.text, note), '\n')
 			}
 		}
 	}
@@ -158,21 +158,21 @@ func (e *Encoder) appendFrame(dst []byte, frame token, indent int) []byte {
 	}
 	line := e.scan.text
 	if file.kind == text && file.end == file.start { // stands for frames that structlog left out
-		dst = appendText(append(margin(dst, indent+1), '['), line, name)
+		dst = e.appendText(append(margin(dst, indent+1), '['), line, name)
 		return append(dst, "]\n"...)
 	}
 	dst = append(margin(dst, indent+1), "File "...)
-	dst = append(appendText(append(dst, '"'), line, file), "\", line "...)
+	dst = append(e.appendText(append(dst, '"'), line, file), "\", line "...)
 	if number.kind == integer {
 		dst = append(dst, line[number.start:number.end]...)
 	}
 	if name.kind == text {
-		dst = appendText(append(dst, ", in "...), line, name)
+		dst = e.appendText(append(dst, ", in "...), line, name)
 	}
 	dst = append(dst, '\n')
 	if source.kind == text && source.end > source.start {
 		start := len(margin(dst, indent+2))
-		dst = appendText(margin(dst, indent+2), line, source)
+		dst = e.appendText(margin(dst, indent+2), line, source)
 		for len(dst) > start && dst[len(dst)-1] == '\n' {
 			dst = dst[:len(dst)-1]
 		}

@@ -21,6 +21,11 @@ type Resource struct {
 //	/var/log/pods/NAMESPACE_POD_UID/CONTAINER/RESTARTS.log
 //	/var/log/containers/POD_NAMESPACE_CONTAINER-ID.log
 //
+// and for those of Docker the container's id, of which twelve digits are a name when there is no
+// other:
+//
+//	/var/lib/docker/containers/ID/ID-json.log
+//
 // where only the last two directories, or the last one, count, so that they may be mounted
 // elsewhere. Any other file is described by log.file.path. defaults come behind what the path
 // tells, and of equal keys the first one counts; but service.name is from defaults, else it is
@@ -32,6 +37,8 @@ func NewResource(filePath string, defaults []Attr) *Resource {
 		service = container
 	} else if container := d.container(filePath); container != "" {
 		service = container
+	} else if id := d.docker(filePath); id != "" {
+		service = id[:shortID]
 	} else {
 		d.add("log.file.path", filePath)
 	}
@@ -128,6 +135,25 @@ func (d *description) container(filePath string) (container string) {
 	d.add("k8s.container.name", container)
 	d.add("container.id", name[2][i+1:])
 	return container
+}
+
+// Digits of a container's id, and how many of them people use.
+const (
+	containerID = 64
+	shortID     = 12
+)
+
+// docker adds what a path of Docker's tells and returns the container's id, if it is one. Rotated
+// files have a number behind -json.log.
+func (d *description) docker(filePath string) (id string) {
+	dir, file := path.Split(filePath)
+	dir, id = path.Split(path.Clean(dir))
+	rotated, ok := strings.CutPrefix(file, id+"-json.log")
+	if path.Base(dir) != "containers" || len(id) != containerID || strings.Trim(id, "0123456789abcdef") != "" || !ok || rotated != "" && rotated[0] != '.' {
+		return ""
+	}
+	d.add("container.id", id)
+	return id
 }
 
 // fileService is the name of a service whose log is that file.

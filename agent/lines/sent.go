@@ -17,11 +17,13 @@ type Remark struct {
 type Subject uint8
 
 const (
-	AboutNothing Subject = iota // an attribute
-	AboutLevel                  // the name of a level
-	AboutTraceID                // hexadecimal digits
-	AboutSpanID                 // hexadecimal digits
-	Subjects     = iota         // how many there are
+	AboutNothing  Subject = iota // an attribute
+	AboutLevel                   // the name of a level
+	AboutTraceID                 // hexadecimal digits
+	AboutSpanID                  // hexadecimal digits
+	AboutNumber                  // an attribute that is an integer
+	AboutPriority                // a digit, syslog's; left out if the line or a level says how severe it is
+	Subjects      = iota         // how many there are
 )
 
 // metadata is put before the key of a remark that contradicts the line.
@@ -52,13 +54,19 @@ func (e *Encoder) AddSent(text []byte, at, observed time.Time, remarks []Remark,
 		switch m := &remarks[i]; m.About {
 		case AboutNothing:
 			e.remark(m)
+		case AboutNumber:
+			e.remarkNumber(m)
 		case AboutLevel:
 			e.sentLevel(m)
 		}
 	}
+	for i := range remarks {
+		if m := &remarks[i]; m.About == AboutPriority {
+			r.setPriority(m.Value)
+		}
+	}
 	r.addStream(stream)
-	e.batch.add(scope, r)
-	e.scan.text = nil
+	e.finish(scope)
 }
 
 // sentTrace fills in what the line does not say of its trace.
@@ -110,6 +118,17 @@ func (e *Encoder) sentLevel(m *Remark) {
 		r.severity = severity
 		r.setLevel(name)
 	}
+}
+
+// remarkNumber makes an attribute of m that is an integer, if it is one and the line has none of that key.
+func (e *Encoder) remarkNumber(m *Remark) {
+	r := &e.record
+	v, err := strconv.ParseInt(m.Value, 10, 64)
+	if _, end := find(r.attributes, 0, []byte(m.Key)); err != nil || end != 0 {
+		e.remark(m)
+		return
+	}
+	r.addInt(m.Key, v)
 }
 
 // remark makes an attribute of m, unless the line has the same.

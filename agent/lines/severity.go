@@ -21,7 +21,7 @@ const (
 func (e *Encoder) severity() (namesLogger bool) {
 	r := &e.record
 	if level, ok := e.line.take(slotLevel); ok {
-		namesLogger = level.rank == rankLevelname || level.value.kind == integer
+		namesLogger = level.rank == e.keys.levelname || level.value.kind == integer
 		switch level.value.kind {
 		case text:
 			name := e.text(level.value)
@@ -44,6 +44,7 @@ func (e *Encoder) severity() (namesLogger bool) {
 			severity = severityOfTens(e.raw(number.value), 50)
 		}
 		switch {
+		case r.leveled && r.severity == 0 && string(e.raw(number.value)) == "0": // Python's NOTSET
 		case severity == 0, r.severity != 0 && r.severity != severity:
 			e.keep(number)
 		default:
@@ -101,13 +102,13 @@ func severityOfName(name []byte) uint8 {
 	switch string(lower[:len(name)]) {
 	case "info", "information", "notice", "msg", "http":
 		return severityInfo
-	case "debug", "verbose":
+	case "debug", "verbose", "dbug":
 		return severityDebug
 	case "warning", "warn":
 		return severityWarn
-	case "error", "err", "exception":
+	case "error", "err", "eror", "exception":
 		return severityError
-	case "critical", "fatal", "panic", "dpanic", "alert", "emerg", "emergency":
+	case "critical", "crit", "fatal", "panic", "dpanic", "alert", "emerg", "emergency":
 		return severityFatal
 	case "trace", "silly":
 		return severityTrace

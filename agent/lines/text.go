@@ -52,38 +52,59 @@ var hexDigits = func() (values [256]byte) {
 }()
 
 // appendText appends what a text token stands for, as UTF-8.
-func appendText(dst, line []byte, t token) []byte {
+func (e *Encoder) appendText(dst, line []byte, t token) []byte {
 	raw := line[t.start:t.end]
-	if t.form&escaped == 0 {
-		return appendValid(dst, raw)
+	switch t.form {
+	case plain:
+		return append(dst, raw...)
+	case escaped:
+		return appendEscaped(dst, raw)
+	case wide:
+		return e.appendValid(dst, raw)
 	}
 	for {
 		i := bytes.IndexByte(raw, '\\')
-		switch {
-		case i < 0:
-			return appendValid(dst, raw)
-		case t.form&wide == 0:
-			dst = append(dst, raw[:i]...)
-		default:
-			dst = appendValid(dst, raw[:i])
+		if i < 0 {
+			return e.appendValid(dst, raw)
 		}
+		dst, raw = appendEscape(e.appendValid(dst, raw[:i]), raw[i:])
+	}
+}
+
+// appendEscaped appends what ASCII with escape sequences stands for.
+func appendEscaped(dst, raw []byte) []byte {
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return append(dst, raw...)
+		}
+		dst = append(dst, raw[:i]...)
 		if raw = raw[i:]; raw[1] != 'u' {
 			dst = append(dst, unescaped(raw[1]))
 			raw = raw[2:]
 			continue
 		}
-		r, _ := hex4(raw)
-		raw = raw[6:]
-		if utf16.IsSurrogate(r) {
-			low, ok := hex4(raw)
-			if r = utf16.DecodeRune(r, low); ok && r != utf8.RuneError {
-				raw = raw[6:]
-			} else {
-				r = utf8.RuneError
-			}
-		}
-		dst = utf8.AppendRune(dst, r)
+		dst, raw = appendEscape(dst, raw)
 	}
+}
+
+// appendEscape appends what the escape sequence at the start of raw stands for, and returns what
+// is behind it.
+func appendEscape(dst, raw []byte) (out, rest []byte) {
+	if raw[1] != 'u' {
+		return append(dst, unescaped(raw[1])), raw[2:]
+	}
+	r, _ := hex4(raw)
+	raw = raw[6:]
+	if utf16.IsSurrogate(r) {
+		low, ok := hex4(raw)
+		if r = utf16.DecodeRune(r, low); ok && r != utf8.RuneError {
+			raw = raw[6:]
+		} else {
+			r = utf8.RuneError
+		}
+	}
+	return utf8.AppendRune(dst, r), raw
 }
 
 func unescaped(c byte) byte {
@@ -103,10 +124,11 @@ func unescaped(c byte) byte {
 }
 
 // appendValid appends b, with U+FFFD for every byte that is not UTF-8.
-func appendValid(dst, b []byte) []byte {
+func (e *Encoder) appendValid(dst, b []byte) []byte {
 	if utf8.Valid(b) {
 		return append(dst, b...)
 	}
+	e.repairs = true
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		dst = utf8.AppendRune(dst, r)

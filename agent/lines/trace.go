@@ -1,6 +1,9 @@
 package lines
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // A traceContext is what OTLP has of a line's span. Zeros are none.
 type traceContext struct {
@@ -68,12 +71,61 @@ func (r *record) setSpan(c *traceContext) {
 	r.fields = append(append(r.fields, recordSpanID, byte(len(c.span))), c.span[:]...)
 }
 
-// id reads a hexadecimal id.
-func (e *Encoder) id(dst []byte, t token) bool { return t.kind == text && parseID(dst, e.text(t)) }
+// id reads an id.
+func (e *Encoder) id(dst []byte, t token) bool {
+	if e.decimal {
+		return e.decimalID(dst, t)
+	}
+	return t.kind == text && parseID(dst, e.text(t))
+}
+
+// decimalID reads an id that is a decimal number if it has no other digits, and hexadecimal else.
+// 32 digits are hexadecimal: ddtrace writes ids of 128 bits so, and in decimal they have 39.
+func (e *Encoder) decimalID(dst []byte, t token) bool {
+	switch t.kind {
+	case integer:
+		return parseDecimal(dst, e.raw(t))
+	case text:
+		b := e.text(t)
+		if len(b) == 32 || digits(b, 0) < len(b) {
+			return parseID(dst, b)
+		}
+		return parseDecimal(dst, b)
+	}
+	return false
+}
+
+// parseDecimal reads a decimal number into dst, big end first. dst must be zero, and is if it
+// returns false.
+func parseDecimal(dst, b []byte) bool {
+	var high, low uint64
+	for _, c := range b {
+		d := uint64(c - '0')
+		if d > 9 {
+			return false
+		}
+		over, h := bits.Mul64(high, 10)
+		carry, l := bits.Mul64(low, 10)
+		low, d = bits.Add64(l, d, 0)
+		high, d = bits.Add64(h, carry, d)
+		if over > 0 || d > 0 {
+			return false
+		}
+	}
+	if len(dst) == 8 {
+		if high > 0 {
+			return false
+		}
+		binary.BigEndian.PutUint64(dst, low)
+		return true
+	}
+	binary.BigEndian.PutUint64(dst, high)
+	binary.BigEndian.PutUint64(dst[8:], low)
+	return true
+}
 
 // parseID reads an id of at most len(dst) bytes: hexadecimal digits of any case, maybe behind
-// 0x, maybe with dashes in between as in a UUID, maybe without leading zeros. Decimal numbers
-// cannot be told from hexadecimal ones and are not looked for. dst must be zero, and is again
+// 0x, maybe with dashes in between as in a UUID, maybe without leading zeros. dst must be zero, and is again
 // if it returns false.
 func parseID(dst, b []byte) bool {
 	if len(b) > 2 && b[0] == '0' && b[1]|0x20 == 'x' {

@@ -9,12 +9,12 @@ import (
 func (e *Encoder) appendValue(dst []byte, s *scanner, depth int) []byte {
 	switch c := s.peek(); {
 	case c == '"':
-		return appendString(dst, s.text, s.str())
+		return e.appendString(dst, s.text, s.str())
 	case c != '{' && c != '[':
 		return appendScalar(dst, s.text, s.scalar(c))
 	case depth > e.maxDepth:
 		t := s.any()
-		return appendString(dst, s.text, token{start: t.start, end: t.end, kind: text, form: wide})
+		return e.appendString(dst, s.text, token{start: t.start, end: t.end, kind: text, form: wide})
 	case c == '{':
 		dst, start := begin(dst, valueList)
 		return end(e.appendMembers(dst, s, depth, nil), start)
@@ -68,18 +68,18 @@ func (e *Encoder) appendMember(dst []byte, tag byte, key []byte, s *scanner, dep
 	}
 	dst, begun := beginEntry(dst, tag, key)
 	if t.kind == text {
-		return endEntry(appendString(dst, s.text, t), begun)
+		return endEntry(e.appendString(dst, s.text, t), begun)
 	}
 	return endEntry(appendScalar(dst, s.text, t), begun)
 }
 
 // appendString appends the string_value of a text token.
-func appendString(dst, line []byte, t token) []byte {
+func (e *Encoder) appendString(dst, line []byte, t token) []byte {
 	if t.form == plain {
 		return appendBytes(dst, valueString, line[t.start:t.end])
 	}
 	dst, start := begin(dst, valueString)
-	return end(appendText(dst, line, t), start)
+	return end(e.appendText(dst, line, t), start)
 }
 
 // appendScalar appends the content of the AnyValue of a token that is neither text nor nested.
