@@ -15,15 +15,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// An admin port answers /metrics, /healthz (the process lives), /readyz (it takes data and
-// gets rid of it), /status, and /debug/pprof.
+// An admin port answers / (the page), /status (the same as JSON), /metrics, /healthz (the process
+// lives), /readyz (it takes data and gets rid of it), and /debug/pprof.
 type admin struct {
 	listener net.Listener // nil: off
 	server   *http.Server
+	metrics  *prometheus.Registry
 }
 
-func newAdmin(endpoint string, reg *prometheus.Registry, ready func() error, status func() map[string]any) (*admin, error) {
-	a := &admin{}
+func newAdmin(endpoint string, reg *prometheus.Registry, ready func() error, status func() *status) (*admin, error) {
+	a := &admin{metrics: reg}
 	if endpoint == "" {
 		return a, nil
 	}
@@ -43,14 +44,16 @@ func newAdmin(endpoint string, reg *prometheus.Registry, ready func() error, sta
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		enc.Encode(status())
 	})
+	mux.HandleFunc("GET /{$}", servePage)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	a.server = &http.Server{Handler: guard(a.listener.Addr(), mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
 	return a, nil
 }
 

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spillway-io/spillway/forward"
-	"github.com/spillway-io/spillway/forward/clickhouse"
 	"github.com/spillway-io/spillway/forward/loki"
 	"github.com/spillway-io/spillway/forward/otlp"
 )
@@ -24,17 +25,19 @@ func (p *program) collectorCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{Use: "collector", Short: "receive from agents, write to ClickHouse", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := load(roleCollector, file, p.env)
-			if err != nil {
-				return usageError{err}
-			}
-			log := p.logger()
-			t, err := newTier(cfg.config, log)
-			if err != nil {
-				return err
-			}
-			log.Info("collector started", "version", versionString(), "otlp_grpc", t.listening.GRPC, "otlp_http", t.listening.HTTP, "loki", addr(t.loki), "admin", t.admin.addr(), "clickhouse", t.conn.Addr())
-			return t.run(c.Context())
+			return p.serve(c.Context(), file, func(_ context.Context, log *slog.Logger, r *reloads) (service, error) {
+				cfg, err := load(roleCollector, file, p.env)
+				if err != nil {
+					return nil, usageError{err}
+				}
+				t, err := newTier(cfg.config, log, r)
+				if err != nil {
+					return nil, err
+				}
+				t.again = func() (*loaded, error) { return load(roleCollector, file, p.env) }
+				log.Info("collector started", "version", versionString(), "otlp_grpc", t.listening.GRPC, "otlp_http", t.listening.HTTP, "loki", addr(t.loki), "admin", t.admin.addr(), "clickhouse", t.hop().conn.Addr())
+				return t, nil
+			})
 		}}
 	c.Flags().StringVar(&file, "config", "", "configuration file")
 	return c
@@ -42,39 +45,91 @@ func (p *program) collectorCommand() *cobra.Command {
 
 // A tier is a collector: it keeps nothing, and answers OK when ClickHouse has committed.
 type tier struct {
-	cfg       *config
+	cfg       *config                // of the start
+	now       atomic.Pointer[config] // of the last reload, which alone sets it
+	again     func() (*loaded, error)
 	log       *slog.Logger
+	started   time.Time
+	reloads   *reloads // nil of a standalone process: its node's
+	doors     *doors
 	limiter   *forward.Limiter
-	conn      *clickhouse.Conn
-	writer    *clickhouse.Writer
+	metrics   *forward.Counters
+	server    *otlp.Server
+	pushes    *loki.Server
 	listening *otlp.Listening
 	loki      net.Addr // nil: off
 	admin     *admin
-	tables    atomic.Bool // known to exist
+
+	left chan struct{} // closed when the last request to the hop before this one is answered; reload's own
+
+	mu   sync.Mutex
+	last *hop
 }
 
-func newTier(cfg *config, log *slog.Logger) (*tier, error) {
+func newTier(cfg *config, log *slog.Logger, r *reloads) (*tier, error) {
 	reg := newRegistry()
-	t := &tier{cfg: cfg, log: log, limiter: newLimiter(cfg.MemoryLimiter, forward.Soft, log)}
+	r.register(reg)
+	t := &tier{cfg: cfg, started: time.Now(), reloads: r, doors: newDoors(), left: make(chan struct{}), log: log, limiter: newLimiter(cfg.MemoryLimiter, forward.Soft, log), metrics: forward.NewCounters(reg, "collector")}
+	t.now.Store(cfg)
+	close(t.left)
 	var err error
-	if t.conn, err = cfg.openClickHouse(); err != nil {
+	if t.last, err = t.newHop(cfg); err != nil {
 		return nil, err
 	}
-	counters := forward.NewCounters(reg, "collector")
-	t.writer = clickhouse.NewWriter(t.conn, clickhouse.Config{Batch: cfg.Batch, Retry: cfg.Forward.ClickHouse.RetryOnFailure}, t.limiter, counters, log)
-	receivers := cfg.Receivers.OTLP
-	receivers.SinkDecodes = true // the writer makes columns of a body before anything else
-	receivers.Clock = t.conn.Clock()
-	server := otlp.NewServer(receivers, t.limiter.Before(t.writer), t.limiter, counters, log)
-	if t.listening, err = server.Listen(); err != nil {
-		return nil, errors.Join(err, t.conn.Close())
+	t.server = otlp.NewServer(t.ports(cfg, t.last), t.doors.otlp(t.limiter.Before(t)), t.limiter, t.metrics, log)
+	if t.listening, err = t.server.Listen(); err != nil {
+		return nil, errors.Join(err, t.last.conn.Close())
 	}
-	pushes := loki.NewServer(cfg.Receivers.Loki, t.limiter.Before(t.writer), t.limiter, counters, log)
-	if t.loki, err = pushes.Beside(t.listening); err != nil {
-		return nil, errors.Join(err, t.conn.Close())
+	t.pushes = loki.NewServer(cfg.Receivers.Loki, doorway{&t.doors.loki, t.limiter.Before(t)}, t.limiter, t.metrics, log)
+	if t.loki, err = t.pushes.Beside(t.listening); err != nil {
+		return nil, errors.Join(err, t.last.conn.Close())
 	}
-	t.admin, err = newAdmin(cfg.Admin.Endpoint, reg, t.ready, t.status)
-	return t, err
+	t.doors.grpc.address, t.doors.http.address, t.doors.loki.address = addr(t.listening.GRPC), addr(t.listening.HTTP), addr(t.loki)
+	if t.admin, err = newAdmin(cfg.Admin.Endpoint, reg, t.ready, t.status); err != nil {
+		return nil, err
+	}
+	t.last.start()
+	return t, nil
+}
+
+// ports is what the OTLP server is made of.
+func (t *tier) ports(cfg *config, h *hop) otlp.ServerConfig {
+	c := cfg.Receivers.OTLP
+	c.SinkDecodes = true // the writer makes columns of a body before anything else
+	c.Clock = h.conn.Clock()
+	return c
+}
+
+// hop is the one that requests to come go to.
+func (t *tier) hop() *hop {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last
+}
+
+// Put hands b to the last hop there is. It waits for the tables before, and not for those of a
+// ClickHouse that is the target no more.
+func (t *tier) Put(ctx context.Context, b forward.Batch) error {
+	for {
+		h := t.enter()
+		select {
+		case <-h.tables:
+		case <-h.replaced:
+			h.puts.Done()
+			continue
+		case <-ctx.Done(): // the writer has the words
+		}
+		defer h.puts.Done()
+		return h.writer.Put(ctx, b)
+	}
+}
+
+// enter counts a request to the hop that it goes to.
+func (t *tier) enter() *hop {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last.puts.Add(1)
+	return t.last
 }
 
 // run serves until ctx is done, answers those who wait, and ends.
@@ -84,71 +139,93 @@ func (t *tier) run(ctx context.Context) error {
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	go t.limiter.Run(background)
-	go t.keepTables(background)
 	// What waits for company leaves at once: its callers are waiting for the answer.
-	defer context.AfterFunc(ctx, t.writer.Hurry)()
+	defer context.AfterFunc(ctx, func() { t.hop().writer.Hurry() })()
 	err := t.listening.Serve(ctx, t.cfg.ShutdownTimeout)
-	t.writer.Close()
-	return errors.Join(err, t.conn.Close())
+	<-t.left
+	return errors.Join(err, t.hop().close())
 }
 
-// clockEvery is how often the server's clock is compared with ours.
-const clockEvery = time.Minute
+func (t *tier) reload(ctx context.Context) ([]string, error) {
+	cfg, err := t.again()
+	if err != nil {
+		return nil, err
+	}
+	c, err := t.prepare(ctx, cfg.config)
+	if err != nil {
+		return nil, err
+	}
+	return c.keys, c.apply(ctx)
+}
 
-// keepTables makes the tables, trying until ClickHouse is there, and then keeps an eye on its
-// clock. When an INSERT meets a fault such as a table that is gone, it looks at the tables again.
-func (t *tier) keepTables(ctx context.Context) {
-	back := forward.NewBackoff(forward.RetryConfig{InitialInterval: 500 * time.Millisecond, MaxInterval: 5 * time.Second})
-	tables := t.cfg.Schema.Create
-	for {
-		wait := clockEvery
-		if err := t.setUp(ctx, tables); err == nil {
-			tables = false
-			if t.tables.CompareAndSwap(false, true) {
-				t.log.Info("ClickHouse is ready", "addr", t.conn.Addr(), "database", t.conn.Database())
-				t.writer.Ready()
-			}
-			back.Reset()
-		} else {
-			t.log.Warn("ClickHouse is not ready, senders wait", "addr", t.conn.Addr(), "err", err)
-			wait = back.After(err)
-		}
+// prepare finds out whether cfg can hold while the tier runs. It waits until the last request to the
+// hop before the one there is has been answered: there are two at most.
+func (t *tier) prepare(ctx context.Context, cfg *config) (*change, error) {
+	keys, err := compare(t.now.Load(), cfg, tierCan)
+	if err != nil {
+		return nil, err
+	}
+	next := t.hop()
+	if anyWithin(keys, "forward.clickhouse") || cfg.Forward.ClickHouse.TLS != nil { // the files that it names may have changed
 		select {
+		case <-t.left:
 		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		case <-t.writer.Misconfigured():
-			tables = t.cfg.Schema.Create
+			return nil, context.Cause(ctx)
+		}
+		if next, err = t.newHop(cfg); err != nil {
+			return nil, fmt.Errorf("forward.clickhouse: %w", err)
 		}
 	}
+	discard := func() {
+		if next != t.hop() {
+			next.conn.Close()
+		}
+	}
+	ports, err := t.server.Prepare(t.ports(cfg, next))
+	if err != nil {
+		discard()
+		return nil, err
+	}
+	pushes, err := t.pushes.Prepare(cfg.Receivers.Loki)
+	if err != nil {
+		discard()
+		return nil, err
+	}
+	return &change{keys: keys, discard: discard, apply: func(context.Context) error {
+		t.turnTo(next)
+		ports()
+		pushes()
+		t.now.Store(cfg)
+		return nil
+	}}, nil
 }
 
-func (t *tier) setUp(ctx context.Context, tables bool) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if tables {
-		m, err := t.conn.Migrate(ctx, false)
-		if err != nil {
-			return err
-		}
-		for _, s := range m.Done {
-			t.log.Info("schema changed", "table", s.Table, "why", s.Why)
-		}
-		for _, s := range m.Left {
-			t.log.Warn("schema not changed, because rows would be removed: run spillway schema apply --allow-destructive", "table", s.Table, "why", s.Why)
-		}
-		for _, err := range m.Failed {
-			t.log.Warn("schema not changed", "err", err)
-		}
-		for _, n := range m.Notes {
-			t.log.Info("schema differs from ours", "table", n.Table, "note", n.Text)
-		}
+// turnTo has requests to come go to next. Those under way end where they are: to whoever sends one of
+// them again, the two hops are two collectors.
+func (t *tier) turnTo(next *hop) {
+	old := t.hop()
+	if next == old {
+		return
 	}
-	return t.conn.Ping(ctx)
+	next.start()
+	t.mu.Lock()
+	t.last = next
+	t.mu.Unlock()
+	close(old.replaced)
+	old.writer.Hurry()
+	left := make(chan struct{})
+	t.left = left
+	go func() {
+		defer close(left)
+		old.puts.Wait() // no more come
+		if err := old.close(); err != nil {
+			t.log.Warn("connections to the ClickHouse before were not closed", "addr", old.conn.Addr(), "err", err)
+		}
+	}()
 }
 
 func (t *tier) ready() error {
-	if !t.tables.Load() {
+	if !t.hop().isReady() {
 		return errors.New("the tables of ClickHouse are not ready yet")
 	}
 	if t.limiter.Pressure() != forward.Normal {
@@ -157,9 +234,14 @@ func (t *tier) ready() error {
 	return nil
 }
 
-func (t *tier) status() map[string]any {
-	return map[string]any{"role": "collector", "version": versionString(), "pressure": t.limiter.Pressure().String(), "tables_ready": t.tables.Load(),
-		"clickhouse": t.conn.Addr(), "last_error": t.writer.LastError()}
+func (t *tier) summary() string {
+	if err := t.ready(); err != nil {
+		return err.Error()
+	}
+	if last := t.hop().writer.LastError(); last != "" {
+		return "ClickHouse refused the last INSERT: " + last
+	}
+	return "inserting into " + t.hop().conn.Addr()
 }
 
 func newRegistry() *prometheus.Registry {
@@ -168,15 +250,27 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
-// gcPercent keeps a node's footprint small: its heap is a few buffers that come and go.
-const gcPercent = 75
+// They keep a node's footprint small: its heap is a few buffers that come and go, and while nothing comes
+// all of it is what is known of files, of which little is garbage.
+const (
+	gcPercent     = 75
+	gcPercentCalm = 20
+)
 
 // newLimiter also tells the Go runtime, so that the heap is collected before the limit is met.
 func newLimiter(cfg forward.LimiterConfig, refuseAt forward.Pressure, log *slog.Logger) *forward.Limiter {
 	hard, soft := cfg.Limits(forward.AvailableMemory())
 	debug.SetMemoryLimit(hard / 10 * 8)
+	l := forward.NewLimiter(hard, soft, refuseAt, cfg.CheckInterval, log)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+		l.OnCalm(func(calm bool) {
+			if calm {
+				debug.SetGCPercent(gcPercentCalm)
+			} else {
+				debug.SetGCPercent(gcPercent)
+			}
+		})
 	}
-	return forward.NewLimiter(hard, soft, refuseAt, cfg.CheckInterval, log)
+	return l
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,75 +20,99 @@ import (
 
 // A config is one file. Which keys a role uses is decided by the role; each key has a default.
 type config struct {
-	Service         serviceConfig         `yaml:"service"`
-	Resource        map[string]string     `yaml:"resource"` // attributes of tailed records
-	Receivers       receiversConfig       `yaml:"receivers"`
-	MemoryLimiter   forward.LimiterConfig `yaml:"memory_limiter"`
-	WAL             agent.WALConfig       `yaml:"wal"`
-	Batch           forward.BatchConfig   `yaml:"batch"`
-	Forward         forwardConfig         `yaml:"forward"`
-	Schema          schemaConfig          `yaml:"schema"`
-	Admin           adminConfig           `yaml:"admin"`
-	ShutdownTimeout time.Duration         `yaml:"shutdown_timeout"`
-	Collector       *config               `yaml:"collector"` // standalone only: the collector half
+	Service         serviceConfig         `yaml:"service"`          // what records are about that do not say so
+	Resource        map[string]string     `yaml:"resource"`         // resource attributes of records from files, the journal and stdin, where those do not say otherwise
+	Receivers       receiversConfig       `yaml:"receivers"`        // ways in
+	MemoryLimiter   forward.LimiterConfig `yaml:"memory_limiter"`   // how much memory may be spoken for; above it senders are told when to come back
+	WAL             agent.WALConfig       `yaml:"wal"`              // an agent's log on disk, where everything is until it is delivered
+	Batch           forward.BatchConfig   `yaml:"batch"`            // what goes together: a request of an agent, a block of a collector
+	Forward         forwardConfig         `yaml:"forward"`          // ways out
+	Schema          schemaConfig          `yaml:"schema"`           // a collector's tables
+	Admin           adminConfig           `yaml:"admin"`            // the port for people and Prometheus
+	ShutdownTimeout time.Duration         `yaml:"shutdown_timeout"` // how long SIGTERM waits for deliveries; what is left is said, and stays in the log
+	Collector       *config               `yaml:"collector"`        // standalone's collector half: the keys of a collector, where they differ from its defaults
+
+	secrets []string // what files held that values name; not a key
 }
 
 type serviceConfig struct {
-	Name string `yaml:"name"` // default service.name of tailed records
+	Name string `yaml:"name"` // service.name of records from files, the journal and stdin, where nothing else says it
 }
 
 type receiversConfig struct {
-	OTLP otlp.ServerConfig   `yaml:"otlp"`
-	Loki otlp.ListenerConfig `yaml:"loki"` // of push requests; off by default
-	Tail []tailConfig        `yaml:"tail"`
+	OTLP otlp.ServerConfig   `yaml:"otlp"` // OTLP over gRPC and HTTP
+	Loki otlp.ListenerConfig `yaml:"loki"` // Loki's push API, off until an endpoint is named; see loki.md
+	Tail []tailConfig        `yaml:"tail"` // log files; of several entries the first whose globs match a file decides; see tail.md
+
+	Journald []agent.JournalConfig `yaml:"journald"` // systemd's journal, by journalctl; see journald.md
 }
 
 type tailConfig struct {
-	Include      []string `yaml:"include"`
-	Exclude      []string `yaml:"exclude"`
-	Format       string   `yaml:"format"`         // auto, cri, docker or plain
-	Parse        string   `yaml:"parse"`          // auto: JSON of structlog and friends; none: the line is the body
-	StartAt      string   `yaml:"start_at"`       // beginning or end
-	MaxLineBytes int      `yaml:"max_line_bytes"` // longer lines are cut and marked
+	Include      []string `yaml:"include"`        // globs of absolute paths, of which * does not match a slash
+	Exclude      []string `yaml:"exclude"`        // globs of files that include names and that are left alone; default: *.gz and *.tmp, which are read as rotated files all the same
+	Format       string   `yaml:"format"`         // cri, docker, plain, or auto: by each file's first line; default: auto
+	Parse        string   `yaml:"parse"`          // auto: JSON of structlog and friends becomes fields; none: the line is the body; default: auto
+	StartAt      string   `yaml:"start_at"`       // beginning or end, of files that were there before the agent saw them for the first time; default: beginning
+	MaxLineBytes int      `yaml:"max_line_bytes"` // longer lines are cut, marked with log.truncated and counted; default: 1048576
+
+	Multiline        multilineConfig `yaml:"multiline"`          // lines that are one record
+	ForceFlushPeriod time.Duration   `yaml:"force_flush_period"` // how long a line waits for those that may belong to it; default: 1s
+	RateLimit        rateLimitConfig `yaml:"rate_limit"`         // how fast one source is read; what is over it waits in the file, so that one pod cannot fill the log
+
+	linesConfig
+}
+
+// multilineConfig has the OpenTelemetry Collector's names where it has them.
+type multilineConfig struct {
+	Mode             string `yaml:"mode"`               // auto: stack traces of Python, Java, Go and Node are joined; none; default: auto
+	LineStartPattern string `yaml:"line_start_pattern"` // regular expression (RE2) of a record's first line, instead of mode
+	MaxLines         int    `yaml:"max_lines"`          // lines of one record; the next begins another; default: 256
+	MaxBytes         int    `yaml:"max_bytes"`          // likewise; default: 262144
+}
+
+type rateLimitConfig struct {
+	BytesPerSecond int64       `yaml:"bytes_per_second"` // 0: no limit
+	BurstBytes     int64       `yaml:"burst_bytes"`      // 0: ten seconds' worth
+	Per            tail.Source `yaml:"per"`              // what a source is: file, or directory, which in Kubernetes is a container with its restarts; default: file
 }
 
 type forwardConfig struct {
-	OTLP       *forwardOTLP       `yaml:"otlp"`
-	ClickHouse *forwardClickHouse `yaml:"clickhouse"`
+	OTLP       *forwardOTLP       `yaml:"otlp"`       // where an agent sends, by gRPC
+	ClickHouse *forwardClickHouse `yaml:"clickhouse"` // where a collector inserts, over ClickHouse's HTTP or native protocol
 }
 
 type forwardOTLP struct {
 	otlp.ClientConfig
-	RetryOnFailure forward.RetryConfig `yaml:"retry_on_failure"`
-	NumConsumers   int                 `yaml:"num_consumers"` // batches in flight for each signal
+	RetryOnFailure forward.RetryConfig `yaml:"retry_on_failure"` // how long to wait between attempts; nothing is given up by time
+	NumConsumers   int                 `yaml:"num_consumers"`    // batches in flight for each signal, 1 to 64
 }
 
 type forwardClickHouse struct {
-	DSN            string              `yaml:"dsn"` // several hosts are replicas of one another
-	TLS            *otlp.ClientTLS     `yaml:"tls"` // with an https DSN; none: the system's authorities
-	RetryOnFailure forward.RetryConfig `yaml:"retry_on_failure"`
+	DSN            string              `yaml:"dsn" secret:"dsn"` // http://, https:// or clickhouse://USER:PASSWORD@HOST:PORT/DATABASE; several hosts, with commas, are replicas of one another
+	TLS            *otlp.ClientTLS     `yaml:"tls"`              // with an https DSN; none: the system's authorities
+	RetryOnFailure forward.RetryConfig `yaml:"retry_on_failure"` // of one block, and never beyond the time that its senders wait
 }
 
 type schemaConfig struct {
-	Create        bool      `yaml:"create"` // make what is missing at start
-	Retention     retention `yaml:"retention"`
-	ColdAfter     retention `yaml:"cold_after"` // move to volume cold after; empty: no move rule
-	StoragePolicy string    `yaml:"storage_policy"`
-	Cluster       string    `yaml:"cluster"` // of remote_servers: replicated tables on all its nodes
+	Create        bool      `yaml:"create"`         // make and change tables at the start; nothing that removes rows. false: spillway schema apply does
+	Retention     retention `yaml:"retention"`      // the age at which rows go, by their own time
+	ColdAfter     retention `yaml:"cold_after"`     // the age at which rows move to the volume cold of the storage policy; 0s: never
+	StoragePolicy string    `yaml:"storage_policy"` // of the server, one with a volume cold if cold_after is set; "": the server's default
+	Cluster       string    `yaml:"cluster"`        // of the server's remote_servers: replicated tables on all its nodes; "": one server
 
 	ReplicatedDatabase bool `yaml:"replicated_database"` // the database's engine is Replicated: nothing is sent ON CLUSTER
-	Managed            bool `yaml:"managed"`             // ClickHouse Cloud
+	Managed            bool `yaml:"managed"`             // ClickHouse Cloud: engines and storage are its own affair
 }
 
 // retention is schema.Retention with keys.
 type retention struct {
-	Traces  time.Duration `yaml:"traces"`
-	Logs    time.Duration `yaml:"logs"`
-	Metrics time.Duration `yaml:"metrics"`
+	Traces  time.Duration `yaml:"traces"`  // of otel_traces; 0s: never
+	Logs    time.Duration `yaml:"logs"`    // of otel_logs; 0s: never
+	Metrics time.Duration `yaml:"metrics"` // of otel_metrics_*; 0s: never
 }
 
 type adminConfig struct {
-	Endpoint string `yaml:"endpoint"` // /metrics, /healthz, /readyz, /status; "": off
+	Endpoint string `yaml:"endpoint"` // host:port of the status page, /status, /metrics, /healthz, /readyz and /debug/pprof; it asks for no password; "": off
 }
 
 // A role decides defaults and what is asked of a config.
@@ -138,22 +163,27 @@ func defaults(r role) *config {
 type loaded struct {
 	*config
 	file  string
-	named map[string]bool // dotted paths that the file sets
+	named map[string]bool   // dotted paths that the file sets
+	at    map[string]string // file:line:column of these, and of elements of lists
+	below string            // what the keys of this config are below in the file
 }
 
 // load reads a file over the defaults of r; "" is no file. All errors are reported at once.
 func load(r role, file string, env func(string) (string, bool)) (*loaded, error) {
-	l := &loaded{config: defaults(r), file: file, named: make(map[string]bool)}
+	l := &loaded{config: defaults(r), file: file, named: make(map[string]bool), at: make(map[string]string)}
 	var errs []error
 	if file != "" {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		errs = append(errs, decodeYAML(file, src, l.config, env, l.named)...)
+		errs = append(errs, decodeYAML(file, src, l, env)...)
 	}
 	errs = append(errs, fromEnv(l, env)...)
 	fromOTel(l, env)
+	if l.Collector != nil {
+		l.Collector.secrets = l.secretTexts() // both halves write the same log
+	}
 	errs = append(errs, l.check(r)...)
 	return l, errors.Join(errs...)
 }
@@ -210,7 +240,7 @@ func (l *loaded) check(r role) []error {
 			return
 		}
 		for line := range strings.Lines(err.Error()) {
-			errs = append(errs, fmt.Errorf("%s%s: %s", l.prefix(), key, strings.TrimSpace(line)))
+			errs = append(errs, fmt.Errorf("%s%s: %s", l.place(key), join(l.below, key), strings.TrimSpace(line)))
 		}
 	}
 	if l.ShutdownTimeout <= 0 {
@@ -218,9 +248,9 @@ func (l *loaded) check(r role) []error {
 	}
 	at("memory_limiter", l.MemoryLimiter.Validate())
 	at("batch", l.Batch.Validate())
-	at("receivers.otlp.grpc", listener(l.Receivers.OTLP.GRPC))
-	at("receivers.otlp.http", listener(l.Receivers.OTLP.HTTP))
-	at("receivers.loki", listener(l.Receivers.Loki))
+	at("receivers.otlp.grpc", l.Receivers.OTLP.GRPC.Validate())
+	at("receivers.otlp.http", l.Receivers.OTLP.HTTP.Validate())
+	at("receivers.loki", l.Receivers.Loki.Validate())
 	if l.Receivers.Loki.MaxConnectionAge != 0 {
 		at("receivers.loki.max_connection_age", errors.New("is for gRPC: leave it out"))
 	}
@@ -232,8 +262,12 @@ func (l *loaded) check(r role) []error {
 	for i, t := range l.Receivers.Tail {
 		at(fmt.Sprintf("receivers.tail[%d]", i), t.validate())
 	}
+	for i, j := range l.Receivers.Journald {
+		at(fmt.Sprintf("receivers.journald[%d]", i), j.Validate())
+	}
 	if f := l.Forward.OTLP; f != nil {
 		at("forward.otlp", f.Validate())
+		checkTLS(at, "forward.otlp.tls", f.TLS)
 		at("forward.otlp.retry_on_failure", f.RetryOnFailure.Validate())
 		if f.NumConsumers < 1 || f.NumConsumers > 64 {
 			at("forward.otlp.num_consumers", errors.New("must be between 1 and 64"))
@@ -243,17 +277,38 @@ func (l *loaded) check(r role) []error {
 		}
 	}
 	if r == roleStandalone && l.Collector != nil {
-		half := &loaded{config: l.Collector, file: l.file, named: l.named}
-		for _, err := range half.check(roleCollector) {
-			errs = append(errs, fmt.Errorf("collector: %w", err))
-		}
+		half := &loaded{config: l.Collector, file: l.file, named: l.named, at: l.at, below: "collector"}
+		errs = append(errs, half.check(roleCollector)...)
 	}
 	return errs
 }
 
-func (l *loaded) prefix() string {
+// checkTLS looks at the files, so that one that is missing has its key's place.
+func checkTLS(at func(string, error), key string, c *otlp.ClientTLS) {
+	if c == nil || c.Insecure {
+		return
+	}
+	if c.CAFile != "" {
+		_, err := (&otlp.ClientTLS{CAFile: c.CAFile}).Config()
+		at(key+".ca_file", err)
+	}
+	if c.CertFile != "" || c.KeyFile != "" {
+		_, err := (&otlp.ClientTLS{CertFile: c.CertFile, KeyFile: c.KeyFile}).Config()
+		at(key+".cert_file", err)
+	}
+}
+
+// place is where in the file a key is, or the nearest section around it that the file has, with a colon
+// behind it: what begins a message about it.
+func (l *loaded) place(key string) string {
 	if l.file == "" {
 		return ""
+	}
+	for full := join(l.below, key); full != ""; {
+		if at, ok := l.at[full]; ok {
+			return at + ": "
+		}
+		full = full[:max(0, strings.LastIndexAny(full, ".["))]
 	}
 	return l.file + ": "
 }
@@ -263,7 +318,11 @@ func (l *loaded) checkCollector(at func(string, error)) {
 		at("forward.clickhouse", errors.New("a collector needs dsn"))
 		return
 	}
-	if conn, err := l.openClickHouse(); err != nil {
+	if _, err := l.Forward.ClickHouse.TLS.Config(); err != nil {
+		checkTLS(at, "forward.clickhouse.tls", l.Forward.ClickHouse.TLS)
+		_, err := clickhouse.ParseDSN(l.Forward.ClickHouse.DSN)
+		at("forward.clickhouse", err)
+	} else if conn, err := l.openClickHouse(); err != nil {
 		at("forward.clickhouse", err)
 	} else {
 		conn.Close() // it did not connect yet
@@ -289,28 +348,21 @@ func (c *config) openClickHouse() (*clickhouse.Conn, error) {
 	return clickhouse.Open(c.Forward.ClickHouse.DSN, c.tables(), secure)
 }
 
-func listener(c otlp.ListenerConfig) error {
-	if c.Endpoint == "" {
-		return nil
-	}
-	if _, _, err := net.SplitHostPort(c.Endpoint); err != nil {
-		return fmt.Errorf("endpoint: %q: write host:port", c.Endpoint)
-	}
-	if c.MaxRecvMsgSizeMiB < 0 || c.MaxRecvMsgSizeMiB > 30 {
-		return errors.New("max_recv_msg_size_mib: must be between 1 and 30")
-	}
-	_, err := c.TLS.Config()
-	return err
-}
-
 // loop refuses a target that is one of our own listeners: the data would go in circles.
 func (l *loaded) loop(target string) error {
+	listeners := []string{l.Receivers.OTLP.GRPC.Endpoint, l.Receivers.OTLP.HTTP.Endpoint, l.Receivers.Loki.Endpoint}
+	if socket, ok := strings.CutPrefix(target, "unix://"); ok {
+		if slices.Contains(listeners, socket) {
+			return fmt.Errorf("%q is this process's own listener: name the collector", target)
+		}
+		return nil
+	}
 	target = strings.TrimPrefix(target, "dns:///")
 	host, port, err := net.SplitHostPort(target)
 	if err != nil {
-		return fmt.Errorf("%q: write host:port", target)
+		return fmt.Errorf("%q: write host:port, or unix:///path", target)
 	}
-	for _, own := range []string{l.Receivers.OTLP.GRPC.Endpoint, l.Receivers.OTLP.HTTP.Endpoint, l.Receivers.Loki.Endpoint} {
+	for _, own := range listeners {
 		ownHost, ownPort, err := net.SplitHostPort(own)
 		if err == nil && port == ownPort && port != "0" && (local(host) && (local(ownHost) || ownHost == "0.0.0.0" || ownHost == "::" || ownHost == "") || host == ownHost) {
 			return fmt.Errorf("%q is this process's own listener %s: name the collector, by default port 4319", target, own)
@@ -326,7 +378,13 @@ func local(host string) bool {
 
 func (t tailConfig) tail() tail.Config {
 	c := tail.DefaultConfig()
-	c.Include, c.Exclude = t.Include, t.Exclude
+	c.Include = t.Include
+	if t.Exclude != nil {
+		c.Exclude = t.Exclude
+	}
+	c.Multiline = tail.MultilineConfig{Mode: t.Multiline.Mode, LineStartPattern: t.Multiline.LineStartPattern,
+		MaxLines: t.Multiline.MaxLines, MaxBytes: t.Multiline.MaxBytes, ForceFlushPeriod: t.ForceFlushPeriod}
+	c.RateLimit = tail.RateLimit(t.RateLimit)
 	if t.Format != "" {
 		c.Format = t.Format
 	}
@@ -346,7 +404,7 @@ func (t tailConfig) validate() error {
 	default:
 		err = errors.Join(err, fmt.Errorf("parse: %q: use auto or none", t.Parse))
 	}
-	return err
+	return errors.Join(err, t.linesConfig.validate())
 }
 
 // parseDuration is Go's, and d for days.

@@ -63,7 +63,7 @@ func (p *program) demo(ctx context.Context, flags standaloneFlags) error {
 			return err
 		}
 	}
-	s, err := p.openStandalone(ctx, flags, p.logger())
+	s, err := p.openStandalone(ctx, flags, p.logger(), nil)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ ORDER BY Timestamp DESC
 LIMIT 5`
 
 func (p *program) slowRequests(ctx context.Context, s *standalone) error {
-	rows, err := s.tier.conn.Driver().Query(ctx, slowRequestQuery)
+	rows, err := s.tier.hop().conn.Driver().Query(ctx, slowRequestQuery)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ var arrows = map[string]row{
 		"go.opentelemetry.io": "tail knows lines, not telemetry", "google.golang.org": "tail knows lines, not telemetry"}},
 	"wal": {never: map[string]string{
 		"go.opentelemetry.io": "the log does not know what it stores", "google.golang.org": "the log does not know what it stores"}},
+	"tee":           {never: map[string]string{"go.opentelemetry.io": "it copies bytes", "google.golang.org": "it copies bytes"}},
 	"wal/faultfs":   {may: []string{"wal"}},
 	"wal/smalldisk": {},
 	"wal/waltest":   {may: []string{"wal"}},
@@ -44,12 +45,15 @@ var arrows = map[string]row{
 	"forward/clickhouse/embedded":   {never: map[string]string{"google.golang.org/grpc": "an engine speaks ClickHouse's protocols only"}},
 	"forward/clickhouse/enginetest": {never: map[string]string{"github.com/ebitengine/purego": "tests talk to the engine as a process"}},
 	"agent":                         {may: []string{"agent/lines", "forward", "tail", "wal"}, never: map[string]string{"github.com/ClickHouse": "a node does not know where its data ends up", "google.golang.org/grpc": "sources and targets are given to it"}},
-	"cmd/spillway":                  {may: []string{"agent", "agent/lines", "forward", "forward/otlp", "forward/loki", "forward/clickhouse", "schema", "tail", "wal"}, never: map[string]string{"github.com/ebitengine/purego": staysStatic}},
+	"cmd/spillway":                  {may: []string{"agent", "agent/lines", "docs", "forward", "forward/otlp", "forward/loki", "forward/clickhouse", "schema", "tail", "tee", "wal"}, never: map[string]string{"github.com/ebitengine/purego": staysStatic}},
+	"docs":                          {}, // pages
 	"cmd/spillway-engine":           {may: []string{"forward/clickhouse/embedded"}},
 	"schema/queries":                {}, // files and tests
+	"deploy/grafana":                {}, // likewise
 	"e2e":                           {},
-	"e2e/compare":                   {}, // it compares programs, and looks into none
-	"e2e/torture":                   {}, // likewise
+	"e2e/kit":                       {},
+	"e2e/compare":                   {may: []string{"e2e/kit"}}, // it compares programs, and looks into none
+	"e2e/torture":                   {may: []string{"e2e/kit"}}, // likewise
 }
 
 func TestArrows(t *testing.T) {

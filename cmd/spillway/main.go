@@ -32,18 +32,8 @@ type program struct {
 // run is the whole program: 0 for success, 2 for a mistake of the caller, 1 for any other failure.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
 	p := &program{env: env, stdout: stdout, stderr: stderr}
-	root := &cobra.Command{
-		Use:           "spillway",
-		Short:         "carries telemetry from a node into ClickHouse and loses nothing",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root := p.root()
 	root.SetArgs(args)
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.agentCommand(), p.collectorCommand(), p.standaloneCommand(), p.schemaCommand(), p.checkCommand(), p.demoCommand(), p.walCommand(), p.verifyCommand(), p.versionCommand())
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
 	var usage usageError
 	switch {
@@ -57,14 +47,31 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	return 1
 }
 
+// root is the command line.
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "spillway",
+		Short:         "carries telemetry from a node into ClickHouse and loses nothing",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(p.agentCommand(), p.collectorCommand(), p.standaloneCommand(), p.schemaCommand(), p.checkCommand(), p.demoCommand(), p.walCommand(), p.verifyCommand(), p.teeCommand(), p.statusCommand(), p.doctorCommand(), p.installCommand(), p.versionCommand())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	return root
+}
+
 // A usageError is the caller's: a flag or a configuration file that is wrong.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// logger writes what operators read, as JSON, to stderr. It repeats no line more often than the cap allows.
+// logger writes what operators read, as JSON, to stderr. It repeats no line more often than the cap allows,
+// and remembers the last warnings and errors for the status page.
 func (p *program) logger() *slog.Logger {
-	return slog.New(newCapped(slog.NewJSONHandler(p.stderr, nil)))
+	return slog.New(newRecalling(newCapped(slog.NewJSONHandler(p.stderr, nil))))
 }
 
 // version is set by the linker for releases.

@@ -38,12 +38,14 @@ func (p *program) standaloneCommand() *cobra.Command {
 	var flags standaloneFlags
 	c := &cobra.Command{Use: "standalone", Short: "agent and collector in one process, with an embedded ClickHouse unless one is named", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := p.openStandalone(c.Context(), flags, p.logger())
-			if err != nil {
-				return err
-			}
-			s.announce(p)
-			return s.run(c.Context())
+			return p.serve(c.Context(), flags.config, func(ctx context.Context, log *slog.Logger, r *reloads) (service, error) {
+				s, err := p.openStandalone(ctx, flags, log, r)
+				if err != nil {
+					return nil, err
+				}
+				s.announce(p)
+				return s, nil
+			})
 		}}
 	flags.add(c)
 	return c
@@ -52,52 +54,126 @@ func (p *program) standaloneCommand() *cobra.Command {
 // A standalone process is a node and a collector that talk over loopback, as they would over a
 // network, and an engine as a child process unless a server was named.
 type standalone struct {
+	p      *program
+	flags  standaloneFlags
 	node   *node
 	tier   *tier
 	engine *engine // nil: a server was named
 	dir    string
 }
 
-func (p *program) openStandalone(ctx context.Context, f standaloneFlags, log *slog.Logger) (s *standalone, err error) {
-	cfg, err := load(roleStandalone, f.config, p.env)
+func (p *program) openStandalone(ctx context.Context, f standaloneFlags, log *slog.Logger, r *reloads) (s *standalone, err error) {
+	s = &standalone{p: p, flags: f}
+	if s.dir, err = filepath.Abs(f.dataDir); err != nil {
+		return nil, err
+	}
+	cfg, err := s.load()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	s = &standalone{}
-	if s.dir, err = filepath.Abs(f.dataDir); err != nil {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if s.embedded(cfg) {
+		if s.engine, err = startEngine(ctx, f, filepath.Join(s.dir, "clickhouse"), p.env); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.connect(cfg); err != nil {
+		return nil, errors.Join(err, s.engine.stop())
+	}
+	if s.tier, err = newTier(cfg.Collector, log, nil); err != nil {
+		return nil, errors.Join(err, s.engine.stop())
+	}
+	s.aim(cfg)
+	if s.node, err = newNode(cfg.config, log, r); err != nil {
+		return nil, errors.Join(err, s.engine.stop())
+	}
+	s.node.tier = s.tier
+	return s, nil
+}
+
+// load reads the file, and fills in what follows from the flags.
+func (s *standalone) load() (*loaded, error) {
+	cfg, err := load(roleStandalone, s.flags.config, s.p.env)
+	if err != nil {
 		return nil, err
 	}
 	if !cfg.named["wal.dir"] {
 		cfg.WAL.Dir = filepath.Join(s.dir, "wal")
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, err
-	}
 	half := cfg.Collector
 	half.Admin.Endpoint = orDefault(half.Admin.Endpoint, cfg.named["collector.admin.endpoint"], "127.0.0.1:13134")
-	switch {
-	case f.dsn != "":
-		if _, err := clickhouse.ParseDSN(f.dsn); err != nil {
-			return nil, usageError{err}
-		}
-		half.Forward.ClickHouse.DSN = f.dsn
-	case !cfg.named["collector.forward.clickhouse.dsn"]:
-		if s.engine, err = startEngine(ctx, f, filepath.Join(s.dir, "clickhouse"), p.env); err != nil {
+	if s.flags.dsn != "" {
+		if _, err := clickhouse.ParseDSN(s.flags.dsn); err != nil {
 			return nil, err
 		}
-		half.Forward.ClickHouse.DSN = "http://default:@" + s.engine.http + "/otel"
 	}
-	if s.tier, err = newTier(half, log); err != nil {
-		return nil, errors.Join(err, s.engine.stop())
+	return cfg, nil
+}
+
+// embedded says whether nobody names a server.
+func (s *standalone) embedded(cfg *loaded) bool {
+	return s.flags.dsn == "" && !cfg.named["collector.forward.clickhouse.dsn"]
+}
+
+// connect fills in which ClickHouse there is. Whether it is the embedded one is settled at the start.
+func (s *standalone) connect(cfg *loaded) error {
+	if s.embedded(cfg) != (s.engine != nil) {
+		return fmt.Errorf("collector.forward.clickhouse.dsn: %w", errRestart)
 	}
+	switch {
+	case s.flags.dsn != "":
+		cfg.Collector.Forward.ClickHouse.DSN = s.flags.dsn
+	case s.engine != nil:
+		cfg.Collector.Forward.ClickHouse.DSN = "http://default:@" + s.engine.http + "/otel"
+	}
+	return nil
+}
+
+// aim has the node send to the tier, unless the file says otherwise.
+func (s *standalone) aim(cfg *loaded) {
 	if !cfg.named["forward.otlp.endpoints"] {
 		cfg.Forward.OTLP.Endpoints = []string{dialable(s.tier.listening.GRPC)}
 	}
-	if s.node, err = newNode(cfg.config, log); err != nil {
-		return nil, errors.Join(err, s.engine.stop())
-	}
-	return s, nil
 }
+
+func (s *standalone) reload(ctx context.Context) ([]string, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.connect(cfg); err != nil {
+		return nil, err
+	}
+	s.aim(cfg)
+	half, tierErr := s.tier.prepare(ctx, cfg.Collector)
+	if tierErr != nil {
+		tierErr = below("collector", tierErr)
+	}
+	whole := *cfg.config
+	whole.Collector = s.node.now.Load().Collector // the tier has compared it
+	front, nodeErr := s.node.prepare(ctx, &whole)
+	switch {
+	case tierErr == nil && nodeErr != nil:
+		half.discard()
+	case tierErr != nil && nodeErr == nil:
+		front.discard()
+	}
+	if err := errors.Join(nodeErr, tierErr); err != nil {
+		return nil, err
+	}
+	if err := front.apply(ctx); err != nil {
+		half.discard()
+		return nil, err
+	}
+	for _, key := range half.keys {
+		front.keys = append(front.keys, "collector."+key)
+	}
+	return front.keys, half.apply(ctx)
+}
+
+func (s *standalone) summary() string { return s.node.summary() + "; " + s.tier.summary() }
 
 func orDefault(v string, named bool, def string) string {
 	if v == "" && !named {
@@ -108,6 +184,9 @@ func orDefault(v string, named bool, def string) string {
 
 // dialable is the loopback address of a listener that listens everywhere.
 func dialable(a net.Addr) string {
+	if a.Network() == "unix" {
+		return "unix://" + a.String()
+	}
 	host, port, err := net.SplitHostPort(a.String())
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
 		return a.String()
@@ -133,7 +212,7 @@ func (s *standalone) announce(p *program) {
 	fmt.Fprintf(p.stdout, "  OTLP       gRPC %s, HTTP %s\n", s.node.listening.GRPC, s.node.listening.HTTP)
 	fmt.Fprintf(p.stdout, "  ClickHouse %s\n", s.where())
 	fmt.Fprintf(p.stdout, "  data       %s\n", s.dir)
-	fmt.Fprintf(p.stdout, "  admin      http://%s/status, http://%s/metrics\n", s.node.admin.addr(), s.tier.admin.addr())
+	fmt.Fprintf(p.stdout, "  status     http://%s/ (collector http://%s/; also /status, /metrics)\n", s.node.admin.addr(), s.tier.admin.addr())
 	if s.engine != nil {
 		fmt.Fprintf(p.stdout, "  try        curl 'http://%s/' -d 'SELECT ServiceName, count() FROM otel_logs GROUP BY 1'\n", s.engine.http)
 	}
@@ -141,7 +220,7 @@ func (s *standalone) announce(p *program) {
 
 func (s *standalone) where() string {
 	if s.engine == nil {
-		return s.tier.conn.Addr() + " (named)"
+		return s.tier.hop().conn.Addr() + " (named)"
 	}
 	return fmt.Sprintf("HTTP %s, native %s (embedded)", s.engine.http, s.engine.native)
 }

@@ -26,6 +26,7 @@ func (p *program) verifyCommand() *cobra.Command {
 		ledgers []string
 		limit   int
 		asJSON  bool
+		metrics string
 	)
 	c := &cobra.Command{Use: "verify", Short: "count from the tables alone what is missing and what is stored twice: exit 0 nothing, 1 something", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
@@ -54,6 +55,11 @@ func (p *program) verifyCommand() *cobra.Command {
 				return fmt.Errorf("%s: %w", conn.Addr(), err)
 			}
 			r.end(seen)
+			if metrics != "" {
+				if err := r.export(metrics, time.Now()); err != nil {
+					return fmt.Errorf("--metrics: %w", err)
+				}
+			}
 			if asJSON {
 				enc := json.NewEncoder(p.stdout)
 				enc.SetIndent("", "  ")
@@ -74,6 +80,7 @@ func (p *program) verifyCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&ledgers, "ledger", nil, "a node's log directory, or its ledger.jsonl: what explains gaps")
 	c.Flags().IntVar(&limit, "limit", 100, "how many streams, gaps and repetitions are listed; totals are always exact; 0: all")
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	c.Flags().StringVar(&metrics, "metrics", "", "a file NAME.prom for the textfile collector of Prometheus' node exporter: what was found, replaced at once")
 	return c
 }
 

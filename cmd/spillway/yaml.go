@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -21,30 +23,39 @@ type decoder struct {
 	file  string
 	env   func(string) (string, bool)
 	named map[string]bool
+	at    map[string]string // where in the file a key is
 	errs  []error
+
+	secrets []string // what files held that values name
 }
 
-func decodeYAML(file string, src []byte, into *config, env func(string) (string, bool), named map[string]bool) []error {
+func decodeYAML(file string, src []byte, into *loaded, env func(string) (string, bool)) []error {
 	f, err := parser.ParseBytes(src, 0)
 	if err != nil {
 		return []error{fmt.Errorf("%s: %w", file, err)}
 	}
-	d := &decoder{file: file, env: env, named: named}
+	d := &decoder{file: file, env: env, named: into.named, at: into.at}
 	if len(f.Docs) > 1 {
 		d.fail(f.Docs[1].Body, "", errors.New("one document a file: put the second one into a file of its own"))
 	}
 	if len(f.Docs) > 0 && f.Docs[0].Body != nil {
-		d.value(f.Docs[0].Body, reflect.ValueOf(into).Elem(), "")
+		d.value(f.Docs[0].Body, reflect.ValueOf(into.config).Elem(), "")
 	}
+	into.secrets = d.secrets
 	return d.errs
 }
 
-func (d *decoder) fail(n ast.Node, key string, err error) {
-	at := d.file
-	if n != nil && n.GetToken() != nil {
-		p := n.GetToken().Position
-		at = fmt.Sprintf("%s:%d:%d", d.file, p.Line, p.Column)
+// place is where n is.
+func (d *decoder) place(n ast.Node) string {
+	if n == nil || n.GetToken() == nil {
+		return d.file
 	}
+	p := n.GetToken().Position
+	return fmt.Sprintf("%s:%d:%d", d.file, p.Line, p.Column)
+}
+
+func (d *decoder) fail(n ast.Node, key string, err error) {
+	at := d.place(n)
 	if key != "" {
 		key += ": "
 	}
@@ -62,7 +73,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, key string) {
 		d.value(n.Value, v, key)
 		return
 	}
-	if v.Type() == reflect.TypeFor[time.Duration]() {
+	if _, ok := unmarshaler(v); ok || v.Type() == reflect.TypeFor[time.Duration]() {
 		d.scalar(n, v, key)
 		return
 	}
@@ -108,6 +119,7 @@ func (d *decoder) structure(n ast.Node, v reflect.Value, key string) {
 			continue
 		}
 		d.named[join(key, name)] = true
+		d.at[join(key, name)] = d.place(e.Key)
 		d.value(e.Value, f, join(key, name))
 	}
 }
@@ -200,6 +212,11 @@ func (d *decoder) sequence(n ast.Node, v reflect.Value, key string) {
 	}
 	out := reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values))
 	for i, e := range s.Values {
+		begin := ast.Node(e)
+		if keys, ok := entries(e); ok && len(keys) > 0 {
+			begin = keys[0].Key
+		}
+		d.at[fmt.Sprintf("%s[%d]", key, i)] = d.place(begin)
 		d.value(e, out.Index(i), fmt.Sprintf("%s[%d]", key, i))
 	}
 	v.Set(out)
@@ -232,8 +249,17 @@ func scalarText(n ast.Node) (string, bool) {
 	return "", false
 }
 
+// unmarshaler is v as a type that reads itself from a scalar.
+func unmarshaler(v reflect.Value) (u encoding.TextUnmarshaler, ok bool) {
+	u, ok = v.Addr().Interface().(encoding.TextUnmarshaler)
+	return u, ok && v.Kind() != reflect.Pointer
+}
+
 // set puts a scalar into v.
 func set(v reflect.Value, text string) error {
+	if u, ok := unmarshaler(v); ok {
+		return u.UnmarshalText([]byte(text))
+	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
 		dur, err := parseDuration(text)
 		v.SetInt(int64(dur))
@@ -260,9 +286,10 @@ func set(v reflect.Value, text string) error {
 	return nil
 }
 
-var variable = regexp.MustCompile(`\$\{(env|file):([^}]*)\}`)
+var variable = regexp.MustCompile(`\$\{(env|file|credential):([^}]*)\}`)
 
-// expand replaces ${env:NAME} and ${file:PATH}. A file's trailing newline is dropped.
+// expand replaces ${env:NAME}, ${file:PATH}, and ${credential:NAME}, which is the file of that name in
+// the directory that systemd put the service's credentials into. A file's trailing newline is dropped.
 func (d *decoder) expand(s string) (string, error) {
 	var first error
 	out := variable.ReplaceAllStringFunc(s, func(m string) string {
@@ -277,11 +304,22 @@ func (d *decoder) expand(s string) (string, error) {
 			}
 			return fallback
 		}
-		b, err := os.ReadFile(part[2])
+		path := part[2]
+		if part[1] == "credential" {
+			dir, ok := d.env("CREDENTIALS_DIRECTORY")
+			if !ok {
+				first = errors.Join(first, fmt.Errorf("credential %s: CREDENTIALS_DIRECTORY is not set: systemd sets it for a unit with LoadCredential", path))
+				return ""
+			}
+			path = filepath.Join(dir, filepath.Base(path))
+		}
+		b, err := os.ReadFile(path)
 		if err != nil {
 			first = errors.Join(first, err)
 		}
-		return strings.TrimRight(string(b), "\r\n")
+		text := strings.TrimRight(string(b), "\r\n")
+		d.secrets = append(d.secrets, text)
+		return text
 	})
 	return out, first
 }
