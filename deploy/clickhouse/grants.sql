@@ -73,3 +73,6 @@ CREATE ROLE IF NOT EXISTS spillway_reader;
 GRANT SELECT ON otel.* TO spillway_reader;
 -- Parsed only: with schema.cluster, whose tables are read from other servers.
 GRANT REMOTE ON *.* TO spillway_reader;
+-- Parsed only: as above. The dashboard of ingest health reads them, of the tables that the role may read.
+GRANT SELECT ON system.parts TO spillway_reader;
+GRANT SELECT ON system.disks TO spillway_reader;
