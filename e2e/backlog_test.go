@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -22,7 +23,7 @@ func points(n int) *metricspb.ExportMetricsServiceRequest {
 	now := uint64(time.Now().UnixNano())
 	gauge, sum, histogram := &metrics.Gauge{}, &metrics.Sum{IsMonotonic: true, AggregationTemporality: 2}, &metrics.Histogram{AggregationTemporality: 2}
 	for i := range n {
-		attributes := []*common.KeyValue{{Key: "http.route", Value: text(fmt.Sprintf("/api/v1/item/%d", i%50))}, {Key: "http.request.method", Value: text("GET")}}
+		attributes := []*common.KeyValue{{Key: "http.route", Value: kit.Text(fmt.Sprintf("/api/v1/item/%d", i%50))}, {Key: "http.request.method", Value: kit.Text("GET")}}
 		switch {
 		case i%10 == 9:
 			histogram.DataPoints = append(histogram.DataPoints, &metrics.HistogramDataPoint{TimeUnixNano: now, StartTimeUnixNano: now - 1e10, Count: 10, Attributes: attributes,
@@ -34,7 +35,7 @@ func points(n int) *metricspb.ExportMetricsServiceRequest {
 		}
 	}
 	return &metricspb.ExportMetricsServiceRequest{ResourceMetrics: []*metrics.ResourceMetrics{{
-		Resource: &resource.Resource{Attributes: []*common.KeyValue{{Key: "service.name", Value: text("backlog")}, {Key: "host.name", Value: text("node-1")}}},
+		Resource: &resource.Resource{Attributes: []*common.KeyValue{{Key: "service.name", Value: kit.Text("backlog")}, {Key: "host.name", Value: kit.Text("node-1")}}},
 		ScopeMetrics: []*metrics.ScopeMetrics{{Metrics: []*metrics.Metric{
 			{Name: "queue.depth", Unit: "1", Data: &metrics.Metric_Gauge{Gauge: gauge}},
 			{Name: "http.server.requests", Unit: "1", Data: &metrics.Metric_Sum{Sum: sum}},

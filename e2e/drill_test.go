@@ -20,6 +20,7 @@ import (
 // attached elsewhere, and what was acknowledged there is replayed from the disk. A second replay
 // finds everything there.
 func TestReplayFromADetachedDisk(t *testing.T) {
+	t.Parallel()
 	nobody := port(t)
 	a := startAgent(t, nobody, "")
 	l := newLoad(t, a.grpc, "drill", 50)

@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 	"github.com/spillway-io/spillway/schema"
 )
@@ -353,15 +354,15 @@ func pair(key string, v *common.AnyValue) *common.KeyValue {
 // values are attributes of every type, in no order.
 func values() []*common.KeyValue {
 	return []*common.KeyValue{
-		pair("z.string", text("plain")), pair("unicode ☂ κλειδί", text("naïve 漢字 😀 \u2028 <&> \" \\ ' \n\t\x01")),
+		pair("z.string", kit.Text("plain")), pair("unicode ☂ κλειδί", kit.Text("naïve 漢字 😀 \u2028 <&> \" \\ ' \n\t\x01")),
 		pair("int.max", integer(math.MaxInt64)), pair("int.min", integer(math.MinInt64)), pair("int.zero", integer(0)),
 		pair("double", double(0.1)), pair("double.whole", double(7)), pair("double.large", double(1e21)), pair("double.small", double(1.5e-7)),
 		pair("double.max", double(math.MaxFloat64)), pair("double.least", double(math.SmallestNonzeroFloat64)), pair("double.negative.zero", double(math.Copysign(0, -1))),
 		pair("double.nan", double(math.NaN())), pair("double.inf", double(math.Inf(1))), pair("double.-inf", double(math.Inf(-1))),
 		pair("true", boolean(true)), pair("false", boolean(false)), pair("bytes", blob(0, 1, 0xfe, 0xff)), pair("bytes.empty", blob()),
-		pair("string.empty", text("")), pair("nothing", nil), pair("no value", &common.AnyValue{}), pair("", text("under no key")),
-		pair("array", array(text("a<b>&\u2029"), integer(-1), double(2.5), double(1e-9), boolean(true), blob(1, 2), blob(), nil, array(), array(integer(1)), object())),
-		pair("map", object(pair("z", integer(1)), pair("a", text("\x7f\x1f\b\f\r")), pair("m", object(pair("deep", array(object(pair("er", double(1e300))))))))),
+		pair("string.empty", kit.Text("")), pair("nothing", nil), pair("no value", &common.AnyValue{}), pair("", kit.Text("under no key")),
+		pair("array", array(kit.Text("a<b>&\u2029"), integer(-1), double(2.5), double(1e-9), boolean(true), blob(1, 2), blob(), nil, array(), array(integer(1)), object())),
+		pair("map", object(pair("z", integer(1)), pair("a", kit.Text("\x7f\x1f\b\f\r")), pair("m", object(pair("deep", array(object(pair("er", double(1e300))))))))),
 		pair("array.empty", array()), pair("map.empty", object()),
 	}
 }
@@ -371,17 +372,17 @@ func resourceWith(pairs ...*common.KeyValue) *resourcepb.Resource {
 }
 
 func scope() *common.InstrumentationScope {
-	return &common.InstrumentationScope{Name: "scope ☂", Version: "1.2.3-é", Attributes: []*common.KeyValue{pair("scope.kind", text("library")), pair("scope.n", integer(3))}, DroppedAttributesCount: 5}
+	return &common.InstrumentationScope{Name: "scope ☂", Version: "1.2.3-é", Attributes: []*common.KeyValue{pair("scope.kind", kit.Text("library")), pair("scope.n", integer(3))}, DroppedAttributesCount: 5}
 }
 
 // named is the attribute that tells a log record's row from others.
 func named(name string, more ...*common.KeyValue) []*common.KeyValue {
-	return append([]*common.KeyValue{pair("case", text(name))}, more...)
+	return append([]*common.KeyValue{pair("case", kit.Text(name))}, more...)
 }
 
 func logsOf(at func(int) uint64, future uint64) *logspb.ExportLogsServiceRequest {
 	full := &logs.LogRecord{TimeUnixNano: at(1), ObservedTimeUnixNano: at(2), SeverityNumber: logs.SeverityNumber_SEVERITY_NUMBER_WARN2, SeverityText: "Warn ☂",
-		Body: text("body ☂ \n\t' \\ \x01"), Attributes: named("full", values()...), Flags: 1, TraceId: traceA, SpanId: spanA, EventName: "device.app.lifecycle"}
+		Body: kit.Text("body ☂ \n\t' \\ \x01"), Attributes: named("full", values()...), Flags: 1, TraceId: traceA, SpanId: spanA, EventName: "device.app.lifecycle"}
 	records := []*logs.LogRecord{full,
 		{TimeUnixNano: at(3)}, // the one without a name, or anything else
 		{TimeUnixNano: at(4), Attributes: named("ids of zeros"), TraceId: make([]byte, 16), SpanId: make([]byte, 8)},
@@ -391,8 +392,8 @@ func logsOf(at func(int) uint64, future uint64) *logspb.ExportLogsServiceRequest
 		{TimeUnixNano: 1, Attributes: named("1970")},
 		{TimeUnixNano: math.MaxUint64, Attributes: named("end of time")},
 		{TimeUnixNano: at(6), Attributes: named("flags and severity beyond"), Flags: 0x1ff, SeverityNumber: 300},
-		{TimeUnixNano: at(7), Attributes: named("key twice", pair("twice", text("first")), pair("other", integer(1)), pair("twice", text("second")))},
-		{TimeUnixNano: at(8), Attributes: named("key twice within", pair("map", object(pair("twice", text("first")), pair("twice", text("second")))))},
+		{TimeUnixNano: at(7), Attributes: named("key twice", pair("twice", kit.Text("first")), pair("other", integer(1)), pair("twice", kit.Text("second")))},
+		{TimeUnixNano: at(8), Attributes: named("key twice within", pair("map", object(pair("twice", kit.Text("first")), pair("twice", kit.Text("second")))))},
 		{TimeUnixNano: at(9), Attributes: named("not a number within", pair("array", array(integer(1), double(math.NaN()))), pair("map", object(pair("inf", double(math.Inf(-1))))))},
 	}
 	for i, v := range values() {
@@ -402,11 +403,11 @@ func logsOf(at func(int) uint64, future uint64) *logspb.ExportLogsServiceRequest
 		return []*logs.LogRecord{{TimeUnixNano: at(200), Attributes: named(name)}}
 	}
 	return &logspb.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{
-		{Resource: resourceWith(append(values(), pair("service.name", text("exporter ☂")))...), SchemaUrl: "https://opentelemetry.io/schemas/1.37.0",
+		{Resource: resourceWith(append(values(), pair("service.name", kit.Text("exporter ☂")))...), SchemaUrl: "https://opentelemetry.io/schemas/1.37.0",
 			ScopeLogs: []*logs.ScopeLogs{{Scope: scope(), SchemaUrl: "https://opentelemetry.io/schemas/1.36.0", LogRecords: records}, {LogRecords: alone("no scope")}}},
 		{ScopeLogs: []*logs.ScopeLogs{{LogRecords: alone("no resource")}}},
 		{Resource: resourceWith(pair("service.name", integer(7))), ScopeLogs: []*logs.ScopeLogs{{LogRecords: alone("service of a number")}}},
-		{Resource: resourceWith(pair("service.name", text("one")), pair("service.name", text("two"))), ScopeLogs: []*logs.ScopeLogs{{LogRecords: alone("service twice")}}},
+		{Resource: resourceWith(pair("service.name", kit.Text("one")), pair("service.name", kit.Text("two"))), ScopeLogs: []*logs.ScopeLogs{{LogRecords: alone("service twice")}}},
 	}}
 }
 
@@ -424,7 +425,7 @@ func tracesOf(at func(int) uint64, future uint64) *tracepb.ExportTraceServiceReq
 		{Name: "ends before it starts", StartTimeUnixNano: at(8), EndTimeUnixNano: at(7)},
 		{Name: "no start", EndTimeUnixNano: at(9)},
 		{Name: "far future", StartTimeUnixNano: future, EndTimeUnixNano: future + 5},
-		{Name: "key twice", StartTimeUnixNano: at(10), EndTimeUnixNano: at(11), Attributes: []*common.KeyValue{pair("twice", text("first")), pair("twice", text("second"))}},
+		{Name: "key twice", StartTimeUnixNano: at(10), EndTimeUnixNano: at(11), Attributes: []*common.KeyValue{pair("twice", kit.Text("first")), pair("twice", kit.Text("second"))}},
 		{Name: "status beyond", StartTimeUnixNano: at(12), EndTimeUnixNano: at(13), Status: &traces.Status{Code: 9}},
 		{Name: "status ok", StartTimeUnixNano: at(14), EndTimeUnixNano: at(15), Status: &traces.Status{Code: traces.Status_STATUS_CODE_OK, Message: "fine"}},
 	}
@@ -432,7 +433,7 @@ func tracesOf(at func(int) uint64, future uint64) *tracepb.ExportTraceServiceReq
 		spans = append(spans, &traces.Span{Name: fmt.Sprintf("kind %d", kind), Kind: kind, StartTimeUnixNano: at(20), EndTimeUnixNano: at(21)})
 	}
 	return &tracepb.ExportTraceServiceRequest{ResourceSpans: []*traces.ResourceSpans{
-		{Resource: resourceWith(append(values(), pair("service.name", text("exporter ☂")))...), SchemaUrl: "https://opentelemetry.io/schemas/1.37.0",
+		{Resource: resourceWith(append(values(), pair("service.name", kit.Text("exporter ☂")))...), SchemaUrl: "https://opentelemetry.io/schemas/1.37.0",
 			ScopeSpans: []*traces.ScopeSpans{{Scope: scope(), SchemaUrl: "https://opentelemetry.io/schemas/1.36.0", Spans: spans}}},
 		{ScopeSpans: []*traces.ScopeSpans{{Spans: []*traces.Span{{Name: "no resource", StartTimeUnixNano: at(30), EndTimeUnixNano: at(31)}}}}},
 	}}
@@ -475,7 +476,7 @@ func metricsOf(at func(int) uint64) *metricspb.ExportMetricsServiceRequest {
 		gauge("gauge bare exemplars", number(&metrics.NumberDataPoint{Value: &metrics.NumberDataPoint_AsInt{AsInt: 1}, Exemplars: bare})),
 		gauge("gauge no value", number(&metrics.NumberDataPoint{})),
 		gauge("gauge no times", &metrics.NumberDataPoint{Value: &metrics.NumberDataPoint_AsInt{AsInt: 1}}),
-		gauge("gauge key twice", number(&metrics.NumberDataPoint{Value: &metrics.NumberDataPoint_AsInt{AsInt: 1}, Attributes: []*common.KeyValue{pair("twice", text("first")), pair("twice", text("second"))}})),
+		gauge("gauge key twice", number(&metrics.NumberDataPoint{Value: &metrics.NumberDataPoint_AsInt{AsInt: 1}, Attributes: []*common.KeyValue{pair("twice", kit.Text("first")), pair("twice", kit.Text("second"))}})),
 		{Name: "no points", Data: &metrics.Metric_Gauge{Gauge: &metrics.Gauge{}}}, // for a metric without a kind the exporter refuses the whole request
 		sum("sum cumulative", cumulative, true, number(&metrics.NumberDataPoint{Value: &metrics.NumberDataPoint_AsInt{AsInt: 42}, Attributes: values(), Exemplars: exemplars})),
 		sum("sum delta", delta, false, number(&metrics.NumberDataPoint{Value: &metrics.NumberDataPoint_AsDouble{AsDouble: 4.2}, Flags: 0xffffffff})),
@@ -492,7 +493,7 @@ func metricsOf(at func(int) uint64) *metricspb.ExportMetricsServiceRequest {
 		summary("summary bare", &metrics.SummaryDataPoint{TimeUnixNano: at(4)}),
 	}
 	return &metricspb.ExportMetricsServiceRequest{ResourceMetrics: []*metrics.ResourceMetrics{
-		{Resource: resourceWith(append(values(), pair("service.name", text("exporter ☂")))...), SchemaUrl: "https://opentelemetry.io/schemas/1.37.0",
+		{Resource: resourceWith(append(values(), pair("service.name", kit.Text("exporter ☂")))...), SchemaUrl: "https://opentelemetry.io/schemas/1.37.0",
 			ScopeMetrics: []*metrics.ScopeMetrics{{Scope: scope(), SchemaUrl: "https://opentelemetry.io/schemas/1.36.0", Metrics: list}}},
 		{ScopeMetrics: []*metrics.ScopeMetrics{{Metrics: []*metrics.Metric{gauge("no resource", number(&metrics.NumberDataPoint{Value: &metrics.NumberDataPoint_AsInt{AsInt: 1}}))}}}},
 	}}

@@ -30,6 +30,7 @@ import (
 // here know nothing of one another, where replicas would fetch rows from one another; so every
 // acknowledged record must be on one or the other.
 func TestInsertsGoOnAtAnotherServer(t *testing.T) {
+	t.Parallel()
 	first, second := enginetest.Start(t), enginetest.Start(t)
 	if out, err := spillway("schema", "apply", "--clickhouse", second.DSN()); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -178,6 +179,7 @@ func (a *authority) secured(engine *enginetest.Engine) string {
 // TLS is that of a proxy in front of the engine, which has none of its own: what is tested is the
 // collector's side.
 func TestClickHouseOverTLS(t *testing.T) {
+	t.Parallel()
 	engine := enginetest.Shared(t)
 	a := newAuthority(t)
 	dsn := fmt.Sprintf("https://default:@%s/%s", a.secured(engine), engine.Database())

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -69,6 +69,8 @@ type proc struct {
 	args  []string
 	env   []string
 	admin string
+	in    group  // that it runs in; "": ours
+	dir   string // likewise
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -100,7 +102,13 @@ func (b *logBuffer) String() string {
 // start runs spillway with args until the test ends. admin is its admin address.
 func start(t testing.TB, name, admin string, args ...string) *proc {
 	t.Helper()
-	p := &proc{t: t, name: name, args: args, admin: admin}
+	return startIn(t, "", name, admin, args...)
+}
+
+// startIn is start in a cgroup.
+func startIn(t testing.TB, in group, name, admin string, args ...string) *proc {
+	t.Helper()
+	p := &proc{t: t, name: name, args: args, admin: admin, in: in}
 	p.start()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -123,7 +131,10 @@ func (p *proc) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	cmd := exec.Command(bin, p.args...)
-	cmd.Env = append(os.Environ(), p.env...)
+	if p.in != "" {
+		cmd = p.in.command(cmd.Args...)
+	}
+	cmd.Env, cmd.Dir = append(os.Environ(), p.env...), p.dir
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -187,6 +198,19 @@ func (p *proc) term(limit time.Duration) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cmd.Process.Signal(syscall.SIGTERM)
+	return p.waitLocked(limit)
+}
+
+// wait returns the exit code of a process that is about to end.
+func (p *proc) wait(limit time.Duration) int {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waitLocked(limit)
+}
+
+func (p *proc) waitLocked(limit time.Duration) int {
+	p.t.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(limit):
@@ -215,64 +239,40 @@ func (p *proc) rss() int {
 	return 0
 }
 
-// metrics are the process's samples whose names begin with spillway_, as "name{labels}".
+// metrics are the process's samples, see kit.Samples.
 func (p *proc) metrics() map[string]float64 {
 	p.t.Helper()
-	out := make(map[string]float64)
 	resp, err := http.Get("http://" + p.admin + "/metrics")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	for s := bufio.NewScanner(resp.Body); s.Scan(); {
-		name, value, ok := strings.Cut(s.Text(), "} ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil && strings.HasPrefix(name, "spillway_") {
-			out[name+"}"] = v
-		}
+	said, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	return out
-}
-
-// total adds up the samples of a metric whose labels contain all of labels.
-func total(m map[string]float64, name string, labels ...string) (sum float64) {
-	for sample, v := range m {
-		if !strings.HasPrefix(sample, name+"{") {
-			continue
-		}
-		match := true
-		for _, l := range labels {
-			match = match && strings.Contains(sample, l)
-		}
-		if match {
-			sum += v
-		}
+	all, err := kit.Samples(said)
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	return sum
+	return all
 }
 
 // equation asserts, for each signal, in + recovered = out + held + lost.
 func (p *proc) equation() {
 	p.t.Helper()
-	hop, m := "hop=\""+p.name+"\"", p.metrics()
-	for _, signal := range []string{"logs", "traces", "metrics"} {
-		s := "signal=\"" + signal + "\""
-		in := total(m, "spillway_in_items_total", hop, s) + total(m, "spillway_recovered_items", hop, s)
-		held := total(m, "spillway_wal_held_items", hop, s) + total(m, "spillway_held_items", hop, s)
-		out, lost := total(m, "spillway_out_items_total", hop, s), total(m, "spillway_lost_items_total", hop, s)
-		if in != out+held+lost {
-			p.t.Errorf("%s, %s: in and recovered %.0f, out %.0f, held %.0f, lost %.0f", p.name, signal, in, out, held, lost)
-		}
+	for _, wrong := range kit.Unbalanced(p.metrics(), p.name) {
+		p.t.Errorf("%s, %s", p.name, wrong)
 	}
 }
 
 func port(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := kit.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 func config(t testing.TB, text string) string {
@@ -297,6 +297,12 @@ func startCollector(t testing.TB, dsn string) *collector {
 
 func startCollectorAt(t testing.TB, dsn, grpc string) *collector {
 	t.Helper()
+	return startCollectorWith(t, dsn, grpc, "")
+}
+
+// startCollectorWith takes more sections as YAML.
+func startCollectorWith(t testing.TB, dsn, grpc, more string) *collector {
+	t.Helper()
 	c := &collector{grpc: grpc, http: port(t)}
 	admin := port(t)
 	file := config(t, fmt.Sprintf(`
@@ -304,18 +310,26 @@ receivers: {otlp: {grpc: {endpoint: %q}, http: {endpoint: %q}}}
 batch: {send_batch_size: 10000, timeout: 1s}
 forward: {clickhouse: {dsn: %q, retry_on_failure: {initial_interval: 200ms, max_interval: 1s}}}
 admin: {endpoint: %q}
-`, c.grpc, c.http, dsn, admin))
+%s
+`, c.grpc, c.http, dsn, admin, more))
 	c.proc = start(t, "collector", admin, "collector", "--config", file)
 	return c
 }
 
-// A node is an agent with short waits; extra is more YAML at the top level.
+// A node is an agent with short waits.
 type node struct {
 	*proc
 	grpc, http, wal string
 }
 
-func startAgent(t testing.TB, target, extra string) *node {
+// startAgent sends to target; receivers is more YAML of that section.
+func startAgent(t testing.TB, target, receivers string) *node {
+	t.Helper()
+	return startAgentTo(t, fmt.Sprintf("endpoints: [%q]", target), receivers)
+}
+
+// startAgentTo takes the forward section as YAML.
+func startAgentTo(t testing.TB, forward, receivers string) *node {
 	t.Helper()
 	n := &node{grpc: port(t), http: port(t), wal: filepath.Join(t.TempDir(), "wal")}
 	admin := port(t)
@@ -323,9 +337,9 @@ func startAgent(t testing.TB, target, extra string) *node {
 receivers: {otlp: {grpc: {endpoint: %q}, http: {endpoint: %q}}%s}
 wal: {dir: %q, min_free_mib: 64}
 batch: {timeout: 200ms}
-forward: {otlp: {endpoints: [%q], retry_on_failure: {initial_interval: 200ms, max_interval: 2s}}}
+forward: {otlp: {%s, retry_on_failure: {initial_interval: 200ms, max_interval: 2s}}}
 admin: {endpoint: %q}
-`, n.grpc, n.http, extra, n.wal, target, admin))
+`, n.grpc, n.http, receivers, n.wal, forward, admin))
 	n.proc = start(t, "agent", admin, "agent", "--config", file)
 	return n.healthyNode()
 }
@@ -336,7 +350,7 @@ func (n *node) healthyNode() *node { n.healthy(); return n }
 func (n *node) drained(limit time.Duration) {
 	n.t.Helper()
 	until(n.t, limit, "everything delivered", func() bool {
-		return total(n.metrics(), "spillway_wal_held_items") == 0
+		return kit.Total(n.metrics(), "spillway_wal_held_items") == 0
 	})
 	n.equation()
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"strconv"
 	"testing"
@@ -10,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
@@ -24,28 +24,28 @@ func TestAGatewayWithALogKeepsIdentities(t *testing.T) {
 	c := startCollector(t, engine.DSN())
 	c.ready()
 	behind := newWire(t, c.grpc)
-	g := through(t, fmt.Sprintf("endpoints: [%q]", behind.addr))
+	g := startAgent(t, behind.Addr(), "")
 	before := newWire(t, g.grpc)
-	a := through(t, fmt.Sprintf("endpoints: [%q]", before.addr))
+	a := startAgent(t, before.Addr(), "")
 	l := newLoad(t, a.grpc, t.Name(), 100)
 	l.some(5)
 	a.drained(time.Minute)
 	g.drained(time.Minute)
 
 	taken := func(n float64) func() bool {
-		return func() bool { return total(g.metrics(), "spillway_in_items_total") >= n }
+		return func() bool { return kit.Total(g.metrics(), "spillway_in_items_total") >= n }
 	}
-	before.pass(true, false) // the gateway takes it, and the node does not hear of it
-	behind.pass(false, true) // and it stays there
+	before.Set(kit.Weather{Deaf: true})    // the gateway takes it, and the node does not hear of it
+	behind.Set(kit.Weather{Stalled: true}) // and it stays there
 	l.some(5)
 	until(t, time.Minute, "the gateway has it", taken(1000))
-	before.cut()
-	before.pass(true, true)
+	before.Cut()
+	before.Set(kit.Weather{})
 	a.drained(time.Minute)
 	until(t, time.Minute, "the gateway has it twice", taken(1500))
 	g.kill()
-	behind.cut()
-	behind.pass(true, true)
+	behind.Cut()
+	behind.Set(kit.Weather{})
 	g.start()
 	g.healthy()
 	l.some(5)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 	"github.com/spillway-io/spillway/schema"
 )
@@ -149,7 +150,7 @@ func TestSendersWaitWhileKeeperIsAway(t *testing.T) {
 			mustFail(t, engine, "CREATE TABLE third (a UInt8) ENGINE = ReplicatedMergeTree ORDER BY a", "Code: 999.")
 			from := l.ackedCount()
 			until(t, time.Minute, "the agent takes records all the same", func() bool { return l.ackedCount() > from+200 })
-			if delivered := total(a.metrics(), "spillway_out_items_total"); delivered != 0 {
+			if delivered := kit.Total(a.metrics(), "spillway_out_items_total"); delivered != 0 {
 				t.Errorf("%.0f records were delivered", delivered)
 			}
 

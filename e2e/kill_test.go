@@ -2,11 +2,16 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -71,27 +76,37 @@ func TestEveryAcknowledgedRecordSurvivesKill9(t *testing.T) {
 }
 
 // The collector is away for a minute: nothing is refused, nothing is lost, and the first
-// delivery comes within two seconds of its return.
+// delivery comes within two seconds of its return. There is no journalctl either, and a directory
+// that cannot be read: all of that is said in fewer than 100 lines.
 func TestAMinuteWithoutACollector(t *testing.T) {
 	t.Parallel()
 	engine := enginetest.Start(t)
 	c := startCollector(t, engine.DSN())
 	c.ready()
-	a := startAgent(t, c.grpc, "")
+	dir := t.TempDir()
+	if err := os.Symlink("loop", filepath.Join(dir, "loop")); err != nil { // unreadable for root, too
+		t.Fatal(err)
+	}
+	a := startAgent(t, c.grpc, fmt.Sprintf(", tail: [{include: [%q]}], journald: [{journalctl_path: %q}]", filepath.Join(dir, "loop", "*.log"), filepath.Join(dir, "none")))
 	l := newLoad(t, a.grpc, "outage", 50)
 	ctx, stop := context.WithCancel(t.Context())
 	var loading sync.WaitGroup
 	loading.Go(func() { l.run(ctx, 2, 50*time.Millisecond) })
 
-	until(t, 30*time.Second, "first delivery", func() bool { return total(a.metrics(), "spillway_out_items_total") > 0 })
+	until(t, 30*time.Second, "first delivery", func() bool { return kit.Total(a.metrics(), "spillway_out_items_total") > 0 })
 	c.kill()
 	ends := time.Now().Add(time.Minute)
 	until(t, 2*time.Minute, "a minute has passed", func() bool { return time.Now().After(ends) })
-	before := total(a.metrics(), "spillway_out_items_total")
+	said := strings.Count(a.log.String(), "\n")
+	t.Logf("an agent in trouble for a minute said %d lines:\n%s", said, a.log.String())
+	if said >= 100 || !strings.Contains(a.log.String(), "journalctl does not run") || !strings.Contains(a.log.String(), "loop") {
+		t.Errorf("it said %d lines, want fewer than 100 with all its troubles in them", said)
+	}
+	before := kit.Total(a.metrics(), "spillway_out_items_total")
 	c.start()
 	c.healthy()
 	back := time.Now()
-	until(t, 30*time.Second, "first delivery after the outage", func() bool { return total(a.metrics(), "spillway_out_items_total") > before })
+	until(t, 30*time.Second, "first delivery after the outage", func() bool { return kit.Total(a.metrics(), "spillway_out_items_total") > before })
 	if took := time.Since(back); took > 2*time.Second {
 		t.Errorf("first delivery %s after the collector was back", took)
 	} else {
@@ -100,7 +115,7 @@ func TestAMinuteWithoutACollector(t *testing.T) {
 	stop()
 	loading.Wait()
 	a.drained(time.Minute)
-	if refused := total(a.metrics(), "spillway_refused_requests_total"); refused != 0 {
+	if refused := kit.Total(a.metrics(), "spillway_refused_requests_total"); refused != 0 {
 		t.Errorf("%.0f requests were refused", refused)
 	}
 	lost, duplicated := l.verify(connect(t, engine.DSN()))

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -96,7 +97,7 @@ func TestAFullLogRefusesWithAHintAndTakesAgainLater(t *testing.T) {
 	sent := refusal(t, a, func(i int) *logspb.ExportLogsServiceRequest {
 		req := numbered("full", span{uint64(i) * 200, uint64(i)*200 + 200})
 		for _, r := range req.ResourceLogs[0].ScopeLogs[0].LogRecords {
-			r.Body = text(filler)
+			r.Body = kit.Text(filler)
 		}
 		return req
 	})
@@ -168,14 +169,14 @@ func TestDropOldestSaysWhatItDropped(t *testing.T) {
 	for i := range requests {
 		req := numbered("drop", span{uint64(i) * 200, uint64(i)*200 + 200})
 		for _, r := range req.ResourceLogs[0].ScopeLogs[0].LogRecords {
-			r.Body = text(filler)
+			r.Body = kit.Text(filler)
 		}
 		if _, err := c.Export(t.Context(), req); err != nil {
 			t.Fatal(err)
 		}
 	}
 	a.equation()
-	lost := total(a.metrics(), "spillway_lost_items_total", `reason="evicted"`)
+	lost := kit.Total(a.metrics(), "spillway_lost_items_total", `reason="evicted"`)
 	ledger, err := os.ReadFile(filepath.Join(a.wal, "ledger.jsonl"))
 	if err != nil || lost == 0 || !bytes.Contains(ledger, []byte(`"reason":"evicted"`)) {
 		t.Errorf("%.0f items lost, ledger %q, %v", lost, ledger, err)

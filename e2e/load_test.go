@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A load sends numbered log records and remembers which were acknowledged. A request that was
@@ -37,7 +39,8 @@ type span struct{ from, to uint64 }
 func newLoad(t testing.TB, addr, id string, perCall int) *load {
 	t.Helper()
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.2, MaxDelay: 100 * time.Millisecond}}))
+		// A machine that is busy may take a while to connect; who is not there says so at once.
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 5 * time.Second, Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.2, MaxDelay: 100 * time.Millisecond}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,16 +93,12 @@ func numbered(id string, s span) *logspb.ExportLogsServiceRequest {
 	records := make([]*logs.LogRecord, 0, s.to-s.from)
 	for n := s.from; n < s.to; n++ {
 		records = append(records, &logs.LogRecord{TimeUnixNano: now, SeverityNumber: 9, SeverityText: "info",
-			Body:       text(fmt.Sprintf("record %d of the test", n)),
-			Attributes: []*common.KeyValue{{Key: "test", Value: text(id)}, {Key: "n", Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: int64(n)}}}}})
+			Body:       kit.Text(fmt.Sprintf("record %d of the test", n)),
+			Attributes: []*common.KeyValue{{Key: "test", Value: kit.Text(id)}, {Key: "n", Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: int64(n)}}}}})
 	}
 	return &logspb.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{{
-		Resource:  &resource.Resource{Attributes: []*common.KeyValue{{Key: "service.name", Value: text("load")}}},
+		Resource:  &resource.Resource{Attributes: []*common.KeyValue{{Key: "service.name", Value: kit.Text("load")}}},
 		ScopeLogs: []*logs.ScopeLogs{{LogRecords: records}}}}}
-}
-
-func text(s string) *common.AnyValue {
-	return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: s}}
 }
 
 // lastError is what the last call that failed was told since forget.

@@ -16,6 +16,7 @@ import (
 	"github.com/grafana/loki/pkg/push"
 	"github.com/klauspost/compress/snappy"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -200,7 +201,7 @@ admin: {endpoint: %q}
 	if !refused || sent == 0 {
 		t.Fatalf("%d entries taken, and not told to wait: %v", sent, refused)
 	}
-	if total(a.metrics(), "spillway_refused_requests_total", `reason="busy"`) == 0 {
+	if kit.Total(a.metrics(), "spillway_refused_requests_total", `reason="busy"`) == 0 {
 		t.Error("the refusal is not counted")
 	}
 	a.equation()

@@ -20,6 +20,7 @@ func spillway(args ...string) (out string, err error) {
 
 // The operator's way: look, do, look again; and nothing is removed without being asked for.
 func TestSchemaCommands(t *testing.T) {
+	t.Parallel()
 	engine := enginetest.Shared(t)
 	engine.SQL("DROP DATABASE " + engine.Database())
 	config := filepath.Join(t.TempDir(), "collector.yaml")

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -205,15 +206,15 @@ func TestASummaryArrivesWhole(t *testing.T) {
 	defer conn.Close()
 	at := hour()
 	request := &metricspb.ExportMetricsServiceRequest{ResourceMetrics: []*metrics.ResourceMetrics{{
-		Resource:  &resourcepb.Resource{Attributes: []*common.KeyValue{{Key: "service.name", Value: text("bridge")}}},
+		Resource:  &resourcepb.Resource{Attributes: []*common.KeyValue{{Key: "service.name", Value: kit.Text("bridge")}}},
 		SchemaUrl: resourceSchema,
 		ScopeMetrics: []*metrics.ScopeMetrics{{
 			Scope: &common.InstrumentationScope{Name: "prometheus", Version: "2", DroppedAttributesCount: 3,
-				Attributes: []*common.KeyValue{{Key: "job", Value: text("shop")}}},
+				Attributes: []*common.KeyValue{{Key: "job", Value: kit.Text("shop")}}},
 			SchemaUrl: scopeSchema,
 			Metrics: []*metrics.Metric{{Name: "rpc.seconds", Description: "time of calls", Unit: "s",
 				Data: &metrics.Metric_Summary{Summary: &metrics.Summary{DataPoints: []*metrics.SummaryDataPoint{{
-					Attributes:        []*common.KeyValue{{Key: "code", Value: text("200")}},
+					Attributes:        []*common.KeyValue{{Key: "code", Value: kit.Text("200")}},
 					StartTimeUnixNano: uint64(at.UnixNano()), TimeUnixNano: uint64(at.Add(time.Minute).UnixNano()),
 					Count: 7, Sum: 1.25, Flags: 1,
 					QuantileValues: []*metrics.SummaryDataPoint_ValueAtQuantile{{Quantile: 0.5, Value: 0.1}, {Quantile: 0.99, Value: 0.9}},

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -36,6 +38,9 @@ func TestSIGTERMLosesNothing(t *testing.T) {
 			t.Errorf("round %d: exit %d", round, code)
 		}
 		if round == 1 {
+			if said := a.log.String(); !regexp.MustCompile(`waits in the log","items":[1-9]\d*,"bytes":[1-9]\d*,"dir":"/`).MatchString(said) {
+				t.Errorf("it did not say what is left:\n%s", tail(said, 5))
+			}
 			c.start()
 		}
 		a.start()
@@ -123,7 +128,7 @@ shutdown_timeout: 2s
 	until(t, time.Minute, "records acknowledged", func() bool { return l.ackedCount() >= 5000 })
 	stop()
 	loading.Wait()
-	if deferred := total(n.metrics(), "spillway_wal_deferred_bytes"); deferred == 0 {
+	if deferred := kit.Total(n.metrics(), "spillway_wal_deferred_bytes"); deferred == 0 {
 		t.Error("overflow mode wrote although nothing pressed")
 	}
 	if code := n.term(30 * time.Second); code != 0 {

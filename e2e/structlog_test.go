@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -98,9 +99,14 @@ func (l *criLog) write(at time.Time, line string) {
 
 func (l *criLog) append(at time.Time, tag, text string) {
 	l.t.Helper()
-	if _, err := fmt.Fprintf(l.file, "%s stdout %s %s\n", at.Format(time.RFC3339Nano), tag, text); err != nil {
+	if err := l.appendTo(at, "stdout", tag, text); err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+func (l *criLog) appendTo(at time.Time, stream, tag, text string) error {
+	_, err := fmt.Fprintf(l.file, "%s %s %s %s\n", at.Format(time.RFC3339Nano), stream, tag, text)
+	return err
 }
 
 // rotate is the kubelet's: the old file gets a date behind its name, a new one its place.
@@ -248,7 +254,7 @@ func TestStructlogSurvivesRotationAndKill9(t *testing.T) {
 	engine, _, a := both(t, fmt.Sprintf(", tail: [{include: [%q]}]", filepath.Join(dir, "pods/*/*/*.log")))
 	container := newCRILog(t, filepath.Join(dir, "pods", "shop_worker-0_6f1e9a52-7d1c-4c40-9a3f-0d8a5b6c7d8e", "worker", "0.log"))
 	conn := connect(t, engine.DSN())
-	tailed := func() float64 { return total(a.metrics(), "spillway_in_items_total") }
+	tailed := func() float64 { return kit.Total(a.metrics(), "spillway_in_items_total") }
 	printed := eachLine(t, structlog(t, "count", fmt.Sprint(count)), func(n int, line string) {
 		switch n {
 		case count / 4:

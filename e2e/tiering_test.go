@@ -23,6 +23,7 @@ import (
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
@@ -66,6 +67,7 @@ func disks(engine *enginetest.Engine, table string, from, to time.Duration) stri
 }
 
 func TestOldRowsMoveToAColdDisk(t *testing.T) {
+	t.Parallel()
 	engine := enginetest.Start(t)
 	configured(t, engine, map[string]string{"calm.xml": calm,
 		"storage.xml": shipped(t, "storage-hot-cold-local.xml", "/mnt/cold/clickhouse/", t.TempDir()+"/")})
@@ -73,6 +75,7 @@ func TestOldRowsMoveToAColdDisk(t *testing.T) {
 }
 
 func TestOldRowsMoveToABucket(t *testing.T) {
+	t.Parallel()
 	bucket := newBucket(t)
 	engine := withBucket(t, bucket, "false")
 	moves(t, engine)
@@ -198,13 +201,15 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.handler.ServeHTTP(w, r)
 }
 
+// env is what the shipped file asks for.
+func (b *bucket) env() []string {
+	return []string{"COLD_S3_ENDPOINT=http://" + b.addr + "/cold/clickhouse/", "COLD_S3_ACCESS_KEY_ID=key", "COLD_S3_SECRET_ACCESS_KEY=secret"}
+}
+
 // withBucket starts an engine with the shipped file; onInsert is whether late rows go to the bucket at once.
 func withBucket(t *testing.T, b *bucket, onInsert string) *enginetest.Engine {
 	t.Helper()
-	t.Setenv("COLD_S3_ENDPOINT", "http://"+b.addr+"/cold/clickhouse/")
-	t.Setenv("COLD_S3_ACCESS_KEY_ID", "key")
-	t.Setenv("COLD_S3_SECRET_ACCESS_KEY", "secret")
-	engine := enginetest.Start(t)
+	engine := enginetest.Start(t, enginetest.WithEnv(b.env()...))
 	configured(t, engine, map[string]string{"calm.xml": calm, "storage.xml": shipped(t, "storage-hot-cold-s3.xml",
 		"50Gi", "100Mi",
 		"<perform_ttl_move_on_insert>false<", "<perform_ttl_move_on_insert>"+onInsert+"<")})
@@ -240,6 +245,7 @@ const (
 // The bucket goes away, refuses, and is slow: hot rows are taken and found as if nothing were, cold
 // ones are found again when it is back, and what should have moved moves.
 func TestABucketThatIsAwayStopsNobody(t *testing.T) {
+	t.Parallel()
 	bucket := newBucket(t)
 	engine := withBucket(t, bucket, "false")
 	c, _ := collectorOf(t, fmt.Sprintf("dsn: %q", engine.DSN()), tiered)
@@ -326,6 +332,7 @@ func TestABucketThatIsAwayStopsNobody(t *testing.T) {
 // Why perform_ttl_move_on_insert is false: with true, the server's own default, rows that are late
 // wait at their sender for as long as the bucket is away. They are not lost.
 func TestAnInsertThatNeedsTheBucketWaitsForIt(t *testing.T) {
+	t.Parallel()
 	bucket := newBucket(t)
 	engine := withBucket(t, bucket, "true")
 	c, _ := collectorOf(t, fmt.Sprintf("dsn: %q", engine.DSN()), tiered)
@@ -338,7 +345,7 @@ func TestAnInsertThatNeedsTheBucketWaitsForIt(t *testing.T) {
 	// Of the same agent, and of now.
 	l.late(0, 100)
 	until(t, time.Minute, "rows of now are stored", func() bool { return engine.SQL(hotRows) == "100" })
-	if held := total(a.metrics(), "spillway_wal_held_items"); held < 100 {
+	if held := kit.Total(a.metrics(), "spillway_wal_held_items"); held < 100 {
 		t.Errorf("the agent holds %.0f records", held)
 	}
 	var failed string
@@ -365,6 +372,7 @@ func TestAnInsertThatNeedsTheBucketWaitsForIt(t *testing.T) {
 // A server that starts while the bucket is away: what it needs of cold parts to begin with is in its cache, so
 // it serves hot rows. With an empty cache it says why it cannot, and ends.
 func TestAStartWithoutTheBucket(t *testing.T) {
+	t.Parallel()
 	bucket := newBucket(t)
 	engine := withBucket(t, bucket, "false")
 	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", engine.PID()))
@@ -392,7 +400,9 @@ func TestAStartWithoutTheBucket(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, program, "--data-dir", engine.DataDir(), "--http", "127.0.0.1:0", "--native", "127.0.0.1:0", "--die-with-parent").CombinedOutput()
+	again := exec.CommandContext(ctx, program, "--data-dir", engine.DataDir(), "--http", "127.0.0.1:0", "--native", "127.0.0.1:0", "--die-with-parent")
+	again.Env = append(os.Environ(), bucket.env()...)
+	out, err := again.CombinedOutput()
 	if err == nil || ctx.Err() != nil || !strings.Contains(string(out), "S3_ERROR") {
 		t.Errorf("started without bucket and cache: %v\n%s", err, out)
 	}

@@ -11,12 +11,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
 
 // The binary's answers and exit codes, as a user who may read three columns.
 func TestVerify(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
 	engine := enginetest.Start(t)
 	if out, err := spillway("schema", "apply", "--clickhouse", engine.DSN()); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -100,6 +104,27 @@ SETTINGS insert_allow_materialized_columns = 1, insert_deduplicate = 0`, id, seq
 	if got := fmt.Sprint(report); got != "{false [{3 5 1}] [{17 19}] [{evicted} {evicted}] [{13}]}" {
 		t.Errorf("%s\n%s", got, text)
 	}
+	prom := filepath.Join(t.TempDir(), "spillway_verify.prom")
+	run(1, "missing 3 in 1 gaps", "--metrics", prom, "--ledger", ledger)
+	exported, err := os.ReadFile(prom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := kit.Samples(exported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float64{"missing": 3, "duplicate": 1, "unknown": 0} {
+		sample := "spillway_verify_" + name + `_records{signal="logs"}`
+		if got, there := found[sample]; !there || got != want {
+			t.Errorf("%s: %v, want %v in\n%s", sample, got, want, exported)
+		}
+	}
+	if got := found["spillway_verify_last_run_timestamp_seconds"]; got < float64(begun.Unix()) {
+		t.Errorf("last run at %v, and the test began at %v", got, begun.Unix())
+	}
+	run(1, "--metrics", "--metrics", filepath.Join(t.TempDir(), "nowhere", "x.prom"))
+
 	only("INSERT")
 	run(1, "grant the user what deploy/clickhouse/grants.sql says")
 }

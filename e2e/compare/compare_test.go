@@ -125,7 +125,6 @@ func TestRequestsAreWhatTheyAreSaidToBe(t *testing.T) {
 
 func TestTheVerdict(t *testing.T) {
 	second := func(rows int, rss int64) result { return result{rows: rows, cpu: time.Second, rss: rss} }
-	o := options{floor: 4}
 	for _, c := range []struct {
 		name        string
 		ours, peers []result
@@ -135,7 +134,7 @@ func TestTheVerdict(t *testing.T) {
 		{"below in most rounds", []result{second(400, 5), second(399, 5), second(399, 5)}, []result{second(100, 9), second(100, 9), second(100, 9)}, false},
 		{"more memory in one round", []result{second(400, 5), second(400, 9)}, []result{second(100, 8), second(100, 9)}, false},
 	} {
-		if err := o.verdict(signals[0], c.ours, c.peers); (err == nil) != c.ok {
+		if err := verdict("logs", 4, c.ours, c.peers); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

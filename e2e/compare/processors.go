@@ -70,7 +70,7 @@ func (o options) processors(ctx context.Context, dir string) error {
 			}
 		}
 		if o.side == "" {
-			errs = append(errs, o.verdict(s, results["spillway"], results["otelcol"]))
+			errs = append(errs, verdict(s.name, o.floor, results["spillway"], results["otelcol"]))
 		}
 	}
 	return errors.Join(errs...)
@@ -78,7 +78,7 @@ func (o options) processors(ctx context.Context, dir string) error {
 
 // verdict compares the programs round by round: what else the machine does changes from one round
 // to the next, and concerns both.
-func (o options) verdict(s signal, ours, peers []result) error {
+func verdict(name string, floor float64, ours, peers []result) error {
 	var our, peer, ratios []float64
 	ourRSS, peerRSS := int64(0), int64(math.MaxInt64)
 	for i := range ours {
@@ -92,11 +92,11 @@ func (o options) verdict(s signal, ours, peers []result) error {
 	fmt.Printf("  best     spillway %.0f, otelcol %.0f rows/CPU-s; ratio %.2f\n", slices.Max(our), slices.Max(peer), slices.Max(our)/slices.Max(peer))
 	fmt.Printf("  memory   spillway at most %d MiB, otelcol at least %d MiB\n", ourRSS>>20, peerRSS>>20)
 	var errs []error
-	if ratio < o.floor {
-		errs = append(errs, fmt.Errorf("%s: the ratio of rows per CPU second is %.2f, less than %.2f", s.name, ratio, o.floor))
+	if ratio < floor {
+		errs = append(errs, fmt.Errorf("%s: the ratio of rows per CPU second is %.2f, less than %.2f", name, ratio, floor))
 	}
 	if ourRSS > peerRSS {
-		errs = append(errs, fmt.Errorf("%s: spillway took %d MiB, otelcol %d", s.name, ourRSS>>20, peerRSS>>20))
+		errs = append(errs, fmt.Errorf("%s: spillway took %d MiB, otelcol %d", name, ourRSS>>20, peerRSS>>20))
 	}
 	return errors.Join(errs...)
 }

@@ -15,9 +15,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
-// A program is what is compared: something that takes OTLP over gRPC and writes to ClickHouse.
+// A program is what is compared: something that takes OTLP over gRPC and writes to ClickHouse, or
+// takes files and sends OTLP.
 type program struct {
 	name   string
 	binary string
@@ -30,6 +33,10 @@ type place struct {
 	grpc, http, admin string // addresses it listens on
 	clickhouse        string // address it writes to, HTTP
 	database          string // where it makes its tables
+
+	files string // that it tails, a glob
+	otlp  string // address that it sends them to, gRPC
+	state string // a directory of its own, empty
 }
 
 func spillway(binary string) program {
@@ -93,9 +100,24 @@ const startTime = time.Minute
 // start runs the program and waits until it takes requests. Its configuration goes into dir. The
 // context that start returns is done when the program has ended.
 func (p program) start(ctx context.Context, dir string, at place) (context.Context, *process, error) {
+	ctx, run, err := p.launch(ctx, dir, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	ready, stop := context.WithTimeout(ctx, startTime)
+	defer stop()
+	if err := until(ready, run.ready); err != nil {
+		run.kill()
+		return nil, nil, run.blame(fmt.Errorf("start: %w", err))
+	}
+	return ctx, run, nil
+}
+
+// launch is start without the wait.
+func (p program) launch(ctx context.Context, dir string, at place) (context.Context, *process, error) {
 	for _, addr := range []*string{&at.grpc, &at.http, &at.admin} {
 		var err error
-		if *addr, err = freePort(); err != nil {
+		if *addr, err = kit.FreeAddr(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -115,22 +137,7 @@ func (p program) start(ctx context.Context, dir string, at place) (context.Conte
 		cancel(fmt.Errorf("%s has ended: %w", p.name, err))
 		close(run.exited)
 	}()
-	ready, stop := context.WithTimeout(ctx, startTime)
-	defer stop()
-	if err := until(ready, run.ready); err != nil {
-		run.kill()
-		return nil, nil, run.blame(fmt.Errorf("start: %w", err))
-	}
 	return ctx, run, nil
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // ready reports whether the program takes requests. Ours does only when it has made its tables.

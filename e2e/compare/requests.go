@@ -13,6 +13,8 @@ import (
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A signal is one of the kinds of requests.
@@ -76,7 +78,7 @@ func (w workload) logs(n int) []byte {
 	var traceID, spanID []byte
 	for i := range records {
 		if i%3 == 0 {
-			traceID, spanID = id(r, 16), id(r, 8)
+			traceID, spanID = kit.ID(r, 16), kit.ID(r, 8)
 		}
 		at := w.instant(n, perLogs, i, r)
 		severity, name := logs.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"
@@ -88,11 +90,11 @@ func (w workload) logs(n int) []byte {
 		source := r.IntN(len(bodies))
 		records[i] = &logs.LogRecord{
 			TimeUnixNano: at, ObservedTimeUnixNano: at + 1000 + r.Uint64N(20_000), SeverityNumber: severity, SeverityText: name,
-			TraceId: traceID, SpanId: spanID, Flags: 1, Body: text(bodies[source](r)),
+			TraceId: traceID, SpanId: spanID, Flags: 1, Body: kit.Text(bodies[source](r)),
 			Attributes: []*common.KeyValue{
-				attr("code.filepath", fmt.Sprintf("/app/internal/handler%d.go", source)), attrInt("code.lineno", int64(40+source*17)),
-				attr("code.function", "handle"), attr("http.method", "POST"), attr("logger", "app.requests"), attr("thread.name", "worker-3"),
-				attr("request_id", fmt.Sprintf("%016x", r.Uint64())), attrInt("user_id", int64(zipf(r, 200_000))),
+				kit.Attr("code.filepath", fmt.Sprintf("/app/internal/handler%d.go", source)), kit.AttrInt("code.lineno", int64(40+source*17)),
+				kit.Attr("code.function", "handle"), kit.Attr("http.method", "POST"), kit.Attr("logger", "app.requests"), kit.Attr("thread.name", "worker-3"),
+				kit.Attr("request_id", fmt.Sprintf("%016x", r.Uint64())), kit.AttrInt("user_id", int64(zipf(r, 200_000))),
 			},
 		}
 	}
@@ -107,8 +109,8 @@ func (w workload) traces(n int) []byte {
 	r, shared := w.rng("traces", n), w.rng("trace", n/perTrace)
 	spans := make([]*trace.Span, 0, perTraces)
 	for len(spans) < perTraces {
-		traceID := id(shared, 16)
-		parent := id(r, 8)
+		traceID := kit.ID(shared, 16)
+		parent := kit.ID(r, 8)
 		route := zipf(r, 40)
 		for part := range 1 + shared.IntN(4) {
 			if len(spans) == perTraces {
@@ -117,18 +119,18 @@ func (w workload) traces(n int) []byte {
 			start := w.instant(n, perTraces, len(spans), r)
 			took := 200_000 + uint64(r.ExpFloat64()*30e6)
 			s := &trace.Span{
-				TraceId: traceID, SpanId: id(r, 8), ParentSpanId: parent, Name: fmt.Sprintf("POST /api/v1/resource%d", route), Kind: trace.Span_SPAN_KIND_SERVER,
+				TraceId: traceID, SpanId: kit.ID(r, 8), ParentSpanId: parent, Name: fmt.Sprintf("POST /api/v1/resource%d", route), Kind: trace.Span_SPAN_KIND_SERVER,
 				StartTimeUnixNano: start, EndTimeUnixNano: start + took, Flags: 1, Status: &trace.Status{},
 				Attributes: []*common.KeyValue{
-					attr("http.request.method", "POST"), attr("http.route", fmt.Sprintf("/api/v1/resource%d", route)), attrInt("http.response.status_code", 200),
-					attr("network.protocol.version", "1.1"), attr("server.address", "gateway.internal"), attrInt("server.port", 8443),
-					attr("request_id", fmt.Sprintf("%016x", r.Uint64())),
+					kit.Attr("http.request.method", "POST"), kit.Attr("http.route", fmt.Sprintf("/api/v1/resource%d", route)), kit.AttrInt("http.response.status_code", 200),
+					kit.Attr("network.protocol.version", "1.1"), kit.Attr("server.address", "gateway.internal"), kit.AttrInt("server.port", 8443),
+					kit.Attr("request_id", fmt.Sprintf("%016x", r.Uint64())),
 				},
 				Events: []*trace.Span_Event{
 					{TimeUnixNano: start + took/3, Name: "cache.lookup", Attributes: []*common.KeyValue{
-						attr("cache.name", "sessions"), attr("cache.hit", "true"), attrInt("cache.size", int64(1000+r.IntN(500)))}},
+						kit.Attr("cache.name", "sessions"), kit.Attr("cache.hit", "true"), kit.AttrInt("cache.size", int64(1000+r.IntN(500)))}},
 					{TimeUnixNano: start + took/2, Name: "db.query", Attributes: []*common.KeyValue{
-						attr("db.system", "postgresql"), attr("db.operation", "SELECT"), attrInt("db.rows", int64(zipf(r, 1000)))}},
+						kit.Attr("db.system", "postgresql"), kit.Attr("db.operation", "SELECT"), kit.AttrInt("db.rows", int64(zipf(r, 1000)))}},
 				},
 			}
 			if part > 0 {
@@ -177,9 +179,9 @@ func resourceOf(r *rand.Rand) *resource.Resource {
 	service := zipf(r, services)
 	pod := r.IntN(3)
 	return &resource.Resource{Attributes: []*common.KeyValue{
-		attr("service.name", fmt.Sprintf("service-%02d", service)), attr("service.version", fmt.Sprintf("2.%d.1", service%7)),
-		attr("deployment.environment.name", "production"), attr("k8s.namespace.name", fmt.Sprintf("team-%d", service%9)),
-		attr("k8s.pod.name", fmt.Sprintf("service-%02d-7d9f8b6c5-%05x", service, service*31+pod)), attr("host.name", fmt.Sprintf("node-%02d", (service+pod)%24)),
+		kit.Attr("service.name", fmt.Sprintf("service-%02d", service)), kit.Attr("service.version", fmt.Sprintf("2.%d.1", service%7)),
+		kit.Attr("deployment.environment.name", "production"), kit.Attr("k8s.namespace.name", fmt.Sprintf("team-%d", service%9)),
+		kit.Attr("k8s.pod.name", fmt.Sprintf("service-%02d-7d9f8b6c5-%05x", service, service*31+pod)), kit.Attr("host.name", fmt.Sprintf("node-%02d", (service+pod)%24)),
 	}}
 }
 
@@ -187,24 +189,6 @@ func resourceOf(r *rand.Rand) *resource.Resource {
 func zipf(r *rand.Rand, n int) int {
 	u := r.Float64()
 	return int(float64(n) * u * u * u)
-}
-
-func id(r *rand.Rand, n int) []byte {
-	b := make([]byte, n)
-	for i := 0; i < n; i += 8 {
-		binary.LittleEndian.PutUint64(b[i:], r.Uint64()|1)
-	}
-	return b
-}
-
-func attr(k, v string) *common.KeyValue { return &common.KeyValue{Key: k, Value: text(v)} }
-
-func attrInt(k string, v int64) *common.KeyValue {
-	return &common.KeyValue{Key: k, Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: v}}}
-}
-
-func text(s string) *common.AnyValue {
-	return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: s}}
 }
 
 func marshal(m proto.Message) []byte {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A cluster is everything that runs:
@@ -56,7 +58,11 @@ type node struct {
 }
 
 func (n *node) metrics() (map[string]float64, error) {
-	return scrape("http://" + n.admin + "/metrics")
+	said, err := get("http://" + n.admin + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	return kit.Samples(said)
 }
 
 // An agent is a node with a log and files to tail.
@@ -94,11 +100,11 @@ func (c *cluster) start(ctx context.Context) error {
 
 // lay makes all parts, from the engine up, each knowing the address of the one below.
 func (c *cluster) lay(o options) error {
-	http, err := free()
+	http, err := kit.FreeAddr()
 	if err != nil {
 		return err
 	}
-	native, err := free()
+	native, err := kit.FreeAddr()
 	if err != nil {
 		return err
 	}
@@ -110,7 +116,7 @@ func (c *cluster) lay(o options) error {
 		return err
 	}
 	for i := range 2 {
-		collector, err := c.node(fmt.Sprintf("collector-%d", i+1), "collector", collectorConfig, before.addr())
+		collector, err := c.node(fmt.Sprintf("collector-%d", i+1), "collector", collectorConfig, before.Addr())
 		if err != nil {
 			return err
 		}
@@ -125,8 +131,8 @@ func (c *cluster) lay(o options) error {
 	}
 	c.front = p0
 	return errors.Join(
-		c.agent("agent-a", filepath.Join(c.disk.dir, "wal"), "max_size_mib: 64, min_free_mib: 1", fmt.Sprintf("[%q]", p0.addr()), "zstd"),
-		c.agent("agent-b", filepath.Join(c.dir, "wal-b"), "max_size_mib: 128, min_free_mib: 64", fmt.Sprintf("[%q, %q]", p1.addr(), p2.addr()), "none"))
+		c.agent("agent-a", filepath.Join(c.disk.dir, "wal"), "max_size_mib: 64, min_free_mib: 1", fmt.Sprintf("[%q]", p0.Addr()), "zstd"),
+		c.agent("agent-b", filepath.Join(c.dir, "wal-b"), "max_size_mib: 128, min_free_mib: 64", fmt.Sprintf("[%q, %q]", p1.Addr(), p2.Addr()), "none"))
 }
 
 func (c *cluster) process(name, binary, health string, args ...string) *process {
@@ -134,10 +140,11 @@ func (c *cluster) process(name, binary, health string, args ...string) *process 
 }
 
 func (c *cluster) proxy(name string, seed uint64, targets ...string) (*proxy, error) {
-	p, err := newProxy(name, seed+uint64(len(c.proxies)), targets...)
+	wire, err := kit.NewProxy(seed+uint64(len(c.proxies)), targets...)
 	if err != nil {
 		return nil, err
 	}
+	p := &proxy{Proxy: wire, name: name}
 	c.proxies = append(c.proxies, p)
 	return p, nil
 }
@@ -148,7 +155,7 @@ func (c *cluster) node(name, role, config string, args ...any) (*node, error) {
 	var addrs []any
 	for _, a := range []*string{&n.grpc, &n.http, &n.admin} {
 		var err error
-		if *a, err = free(); err != nil {
+		if *a, err = kit.FreeAddr(); err != nil {
 			return nil, err
 		}
 		addrs = append(addrs, *a)
@@ -237,7 +244,7 @@ func (c *cluster) watch(ctx context.Context) {
 // heal ends what is left of faults.
 func (c *cluster) heal() {
 	for _, p := range c.proxies {
-		p.set(weather{})
+		p.Set(kit.Weather{})
 	}
 	if err := c.disk.empty(); err != nil {
 		c.found("%v", err)
@@ -256,7 +263,7 @@ func (c *cluster) stop() {
 		p.kill()
 	}
 	for _, p := range c.proxies {
-		p.close()
+		p.Close()
 	}
 	if c.disk != nil {
 		if err := c.disk.close(); err != nil {

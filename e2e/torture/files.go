@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A fileLog writes lines as structlog does, to a file that is rotated by rename.
@@ -80,7 +82,7 @@ func (l *fileLog) rotate(name string) error {
 // read says that the agent has read every file. One that has just started knows of none.
 func (l *fileLog) read() bool {
 	m, err := l.agent.metrics()
-	return err == nil && total(m, unreadBytes) == 0 && total(m, knownFiles, `state="known"`) >= float64(len(l.rotated))
+	return err == nil && kit.Total(m, unreadBytes) == 0 && kit.Total(m, knownFiles, `state="known"`) >= float64(len(l.rotated))
 }
 
 func (l *fileLog) close() {

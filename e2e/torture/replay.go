@@ -99,7 +99,7 @@ func (c *cluster) replay(ctx context.Context, copied string) error {
 	for try := 1; ; try++ {
 		c.event("replay %s, try %d", copied, try)
 		said := &strings.Builder{}
-		cmd := exec.CommandContext(ctx, c.spillway, "wal", "replay", copied, "--to", c.front.addr(), "--insecure", "--give-up-after", "1m")
+		cmd := exec.CommandContext(ctx, c.spillway, "wal", "replay", copied, "--to", c.front.Addr(), "--insecure", "--give-up-after", "1m")
 		cmd.Stdout, cmd.Stderr = io.MultiWriter(out, said), out
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		err := cmd.Run()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -15,6 +14,8 @@ import (
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // The attributes of every record that say which it is.
@@ -44,11 +45,11 @@ var signals = []signal{
 type mark struct{ run, writer string }
 
 func (m mark) attributes(n uint64, more ...*common.KeyValue) []*common.KeyValue {
-	return append([]*common.KeyValue{attr(attrRun, m.run), attr(attrWriter, m.writer), attrInt(attrNumber, int64(n))}, more...)
+	return append([]*common.KeyValue{kit.Attr(attrRun, m.run), kit.Attr(attrWriter, m.writer), kit.AttrInt(attrNumber, int64(n))}, more...)
 }
 
 func (m mark) resource() *resource.Resource {
-	return &resource.Resource{Attributes: []*common.KeyValue{attr("service.name", m.writer), attr("deployment.environment.name", "torture")}}
+	return &resource.Resource{Attributes: []*common.KeyValue{kit.Attr("service.name", m.writer), kit.Attr("deployment.environment.name", "torture")}}
 }
 
 func logsRequest(m mark, first uint64, count int, r *rand.Rand) proto.Message {
@@ -56,21 +57,21 @@ func logsRequest(m mark, first uint64, count int, r *rand.Rand) proto.Message {
 	for i := range records {
 		n := first + uint64(i)
 		records[i] = &logs.LogRecord{TimeUnixNano: now(), SeverityNumber: logs.SeverityNumber_SEVERITY_NUMBER_INFO, SeverityText: "INFO",
-			Body: text(fmt.Sprintf("record %d took %d ms", n, r.IntN(1000))), Attributes: m.attributes(n, attr("request.id", fmt.Sprintf("%016x", r.Uint64())))}
+			Body: kit.Text(fmt.Sprintf("record %d took %d ms", n, r.IntN(1000))), Attributes: m.attributes(n, kit.Attr("request.id", fmt.Sprintf("%016x", r.Uint64())))}
 	}
 	return &logspb.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{{Resource: m.resource(), ScopeLogs: []*logs.ScopeLogs{{LogRecords: records}}}}}
 }
 
 func tracesRequest(m mark, first uint64, count int, r *rand.Rand) proto.Message {
 	spans := make([]*trace.Span, count)
-	id := random(r, 16)
+	id := kit.ID(r, 16)
 	for i := range spans {
 		if r.IntN(5) == 0 {
-			id = random(r, 16)
+			id = kit.ID(r, 16)
 		}
 		n, at := first+uint64(i), now()
-		spans[i] = &trace.Span{TraceId: id, SpanId: random(r, 8), Name: fmt.Sprintf("GET /orders/%d", r.IntN(20)), Kind: trace.Span_SPAN_KIND_SERVER,
-			StartTimeUnixNano: at, EndTimeUnixNano: at + r.Uint64N(uint64(time.Second)), Attributes: m.attributes(n, attrInt("http.response.status_code", 200))}
+		spans[i] = &trace.Span{TraceId: id, SpanId: kit.ID(r, 8), Name: fmt.Sprintf("GET /orders/%d", r.IntN(20)), Kind: trace.Span_SPAN_KIND_SERVER,
+			StartTimeUnixNano: at, EndTimeUnixNano: at + r.Uint64N(uint64(time.Second)), Attributes: m.attributes(n, kit.AttrInt("http.response.status_code", 200))}
 	}
 	return &tracepb.ExportTraceServiceRequest{ResourceSpans: []*trace.ResourceSpans{{Resource: m.resource(), ScopeSpans: []*trace.ScopeSpans{{Spans: spans}}}}}
 }
@@ -102,22 +103,3 @@ func metricsRequest(m mark, first uint64, count int, r *rand.Rand) proto.Message
 }
 
 func now() uint64 { return uint64(time.Now().UnixNano()) }
-
-// random is an id, which is not zero.
-func random(r *rand.Rand, n int) []byte {
-	b := make([]byte, n)
-	for i := 0; i < n; i += 8 {
-		binary.LittleEndian.PutUint64(b[i:], r.Uint64()|1)
-	}
-	return b
-}
-
-func attr(k, v string) *common.KeyValue { return &common.KeyValue{Key: k, Value: text(v)} }
-
-func attrInt(k string, v int64) *common.KeyValue {
-	return &common.KeyValue{Key: k, Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: v}}}
-}
-
-func text(s string) *common.AnyValue {
-	return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: s}}
-}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // review is what went wrong beside numbers: processes that ended by themselves, what the harness
@@ -38,15 +40,8 @@ func (n *node) account(hop string) (findings []string) {
 	if err != nil {
 		return []string{fmt.Sprintf("%s does not answer: %v", n.name, err)}
 	}
-	h := fmt.Sprintf("hop=%q", hop)
-	for _, signal := range signals {
-		s := fmt.Sprintf("signal=%q", signal.name)
-		in := total(m, "spillway_in_items_total", h, s) + total(m, "spillway_recovered_items", h, s)
-		held := total(m, heldItems, h, s) + total(m, "spillway_held_items", h, s)
-		out, lost := total(m, "spillway_out_items_total", h, s), total(m, "spillway_lost_items_total", h, s)
-		if in != out+held+lost {
-			findings = append(findings, fmt.Sprintf("%s, %s: in and recovered %.0f are not out %.0f, held %.0f and lost %.0f", n.name, signal.name, in, out, held, lost))
-		}
+	for _, wrong := range kit.Unbalanced(m, hop) {
+		findings = append(findings, n.name+", "+wrong)
 	}
 	return findings
 }

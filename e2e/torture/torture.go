@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // torture is one run. The error says why there is no report.
@@ -107,7 +109,7 @@ func (c *cluster) progress(w *writers) string {
 	for i, a := range c.agents {
 		held[i] = "?"
 		if m, err := a.metrics(); err == nil {
-			held[i] = fmt.Sprintf("%.0f", total(m, heldItems))
+			held[i] = fmt.Sprintf("%.0f", kit.Total(m, heldItems))
 		}
 	}
 	return fmt.Sprintf("torture: %3.0f s, kills %d, records %d, held %s", time.Since(c.began).Seconds(), sum(c.kills.all()), w.sent()[acked], strings.Join(held, " + "))
@@ -174,7 +176,7 @@ func (c *cluster) left() string {
 			left = append(left, fmt.Sprintf("%s does not answer: %v", a.name, err))
 			continue
 		}
-		held, unread, known := total(m, heldItems), total(m, unreadBytes), total(m, knownFiles, `state="known"`)
+		held, unread, known := kit.Total(m, heldItems), kit.Total(m, unreadBytes), kit.Total(m, knownFiles, `state="known"`)
 		files, err := os.ReadDir(a.files)
 		if err != nil || held+unread > 0 || int(known) < len(files) { // one that has just started knows of none
 			left = append(left, fmt.Sprintf("%s holds %.0f items, %.0f bytes of files are unread, %.0f of %d files known", a.name, held, unread, known, len(files)))

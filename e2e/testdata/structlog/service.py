@@ -3,6 +3,7 @@
 
     service.py shapes      one line of each shape, for the comparison of fields
     service.py count N     N numbered lines
+    service.py count N S   N lines with the marks of series S
 """
 
 import logging
@@ -99,9 +100,11 @@ def shapes():
     print("not JSON at all", flush=True)
 
 
-def count(total):
+def count(total, series=None):
     log = logger(add_trace, structlog.processors.format_exc_info)
     for n in range(total):
+        if series:
+            structlog.contextvars.bind_contextvars(mark=f"~{series}~{n}~")
         if n % 100 == 99:
             try:
                 charge()
@@ -118,4 +121,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "shapes":
         shapes()
     else:
-        count(int(sys.argv[2]))
+        count(int(sys.argv[2]), *sys.argv[3:])

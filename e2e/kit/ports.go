@@ -1,4 +1,4 @@
-package main
+package kit
 
 import (
 	"fmt"
@@ -18,8 +18,8 @@ var lastPort atomic.Uint32
 
 func init() { lastPort.Store(rand.Uint32N(ports)) } // another run may be beside us
 
-// listen listens on a port of loopback.
-func listen() (l net.Listener, err error) {
+// Listen listens on a port of loopback.
+func Listen() (l net.Listener, err error) {
 	for range 100 {
 		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+lastPort.Add(1)%ports)); err == nil {
 			return l, nil
@@ -28,9 +28,9 @@ func listen() (l net.Listener, err error) {
 	return nil, fmt.Errorf("no free port from %d on: %w", firstPort, err)
 }
 
-// free is an address to listen on.
-func free() (string, error) {
-	l, err := listen()
+// FreeAddr is an address to listen on.
+func FreeAddr() (string, error) {
+	l, err := Listen()
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package main
+package kit
 
 import (
 	"bufio"
@@ -11,7 +11,7 @@ import (
 // echo is a server that repeats lines and hands out what it got.
 func echo(t *testing.T) (addr string, got <-chan string) {
 	t.Helper()
-	l, err := listen()
+	l, err := Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,9 +42,9 @@ type rope struct {
 	lines *bufio.Reader
 }
 
-func pull(t *testing.T, p *proxy) *rope {
+func pull(t *testing.T, p *Proxy) *rope {
 	t.Helper()
-	conn, err := net.Dial("tcp", p.addr())
+	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +67,11 @@ func (r *rope) hears(d time.Duration) (string, error) {
 
 func TestWeather(t *testing.T) {
 	addr, got := echo(t)
-	p, err := newProxy("P", 1, addr)
+	p, err := NewProxy(1, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.Close()
 	const soon, long = 50 * time.Millisecond, 10 * time.Second
 	arrives := func(want string) {
 		t.Helper()
@@ -95,30 +95,30 @@ func TestWeather(t *testing.T) {
 		t.Errorf("fine: %q, %v", line, err)
 	}
 
-	p.set(weather{stalled: true})
+	p.Set(Weather{Stalled: true})
 	r.say("stalled")
 	if line, err := r.hears(soon); err == nil || len(got) > 0 {
 		t.Errorf("stalled: %q, %d lines arrived", line, len(got))
 	}
-	p.set(weather{delay: soon})
+	p.Set(Weather{Delay: soon})
 	arrives("stalled")
 	if line, err := r.hears(long); line != "stalled\n" {
 		t.Errorf("stalled no more: %q, %v", line, err)
 	}
 
-	p.set(weather{deaf: true})
+	p.Set(Weather{Deaf: true})
 	r.say("deaf")
 	arrives("deaf")
 	if line, err := r.hears(soon); err == nil {
 		t.Errorf("deaf: %q", line)
 	}
-	p.cut()
+	p.Cut()
 	if line, err := r.hears(long); err == nil || line != "" {
 		t.Errorf("cut: %q, %v", line, err)
 	}
 
 	r = pull(t, p)
-	p.set(weather{cutting: true, budget: len("cutting\n") + 1})
+	p.Set(Weather{Cutting: true, Budget: len("cutting\n") + 1})
 	r.say("cutting")
 	arrives("cutting")
 	r.say("cut")
@@ -132,7 +132,7 @@ func TestWeather(t *testing.T) {
 	if _, err := r.hears(long); err != nil {
 		t.Error(err)
 	}
-	p.halfClose(true)
+	p.HalfClose(true)
 	if line, err := r.hears(long); err != io.EOF || line != "" {
 		t.Errorf("half-closed: %q, %v", line, err)
 	}

@@ -1,7 +1,8 @@
-package main
+// Package kit is what the end-to-end programs and tests share: a TCP proxy with weather, ports,
+// metrics as a process shows them, and pieces of OTLP.
+package kit
 
 import (
-	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -10,28 +11,26 @@ import (
 	"time"
 )
 
-// A proxy stands between two processes, on TCP, and has weather.
-type proxy struct {
-	name     string
+// A Proxy stands between two processes, on TCP, and has weather.
+type Proxy struct {
 	targets  []string // one of them for each connection
 	listener net.Listener
 	serving  sync.WaitGroup
-	turn     sync.Mutex // held by the fault that has the proxy
 
 	mu      sync.Mutex // guards what follows
 	r       *rand.Rand
 	links   map[*link]struct{}
-	weather weather
+	weather Weather
 	changed chan struct{} // closed and replaced when the weather changes
 }
 
-// weather is what befalls all that passes.
-type weather struct {
-	stalled bool          // nothing passes
-	deaf    bool          // no answers pass
-	delay   time.Duration // of each piece
-	cutting bool          // no answers pass, and when budget is used up every connection is cut
-	budget  int           // bytes of requests
+// Weather is what befalls all that passes.
+type Weather struct {
+	Stalled bool          // nothing passes
+	Deaf    bool          // no answers pass
+	Delay   time.Duration // of each piece
+	Cutting bool          // no answers pass, and when Budget is used up every connection is cut
+	Budget  int           // bytes of requests
 }
 
 // A link is a connection and the one that it goes on as.
@@ -49,27 +48,29 @@ func (l *link) close() {
 	})
 }
 
-func newProxy(name string, seed uint64, targets ...string) (*proxy, error) {
-	l, err := listen()
+// NewProxy begins to pass connections on to targets, one of them for each; seed says which.
+func NewProxy(seed uint64, targets ...string) (*Proxy, error) {
+	l, err := Listen()
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{name: name, targets: targets, listener: l, r: rand.New(rand.NewPCG(seed, 0)), links: make(map[*link]struct{}), changed: make(chan struct{})}
+	p := &Proxy{targets: targets, listener: l, r: rand.New(rand.NewPCG(seed, 0)), links: make(map[*link]struct{}), changed: make(chan struct{})}
 	p.serving.Go(p.serve)
 	return p, nil
 }
 
-func (p *proxy) addr() string { return p.listener.Addr().String() }
+// Addr is where it listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// close ends everything, and waits for it.
-func (p *proxy) close() {
+// Close ends everything, and waits for it.
+func (p *Proxy) Close() {
 	p.listener.Close()
-	p.set(weather{})
-	p.cut()
+	p.Set(Weather{})
+	p.Cut()
 	p.serving.Wait()
 }
 
-func (p *proxy) serve() {
+func (p *Proxy) serve() {
 	for {
 		conn, err := p.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -82,7 +83,7 @@ func (p *proxy) serve() {
 }
 
 // join connects the client to one of the targets, in random order, and passes bytes on.
-func (p *proxy) join(client *net.TCPConn) {
+func (p *Proxy) join(client *net.TCPConn) {
 	defer client.Close()
 	p.mu.Lock()
 	order := p.r.Perm(len(p.targets))
@@ -109,7 +110,7 @@ func (p *proxy) join(client *net.TCPConn) {
 }
 
 // pass copies one direction until it ends or the link is closed.
-func (p *proxy) pass(l *link, from, to *net.TCPConn, answers bool) {
+func (p *Proxy) pass(l *link, from, to *net.TCPConn, answers bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
@@ -137,18 +138,18 @@ func (p *proxy) pass(l *link, from, to *net.TCPConn, answers bool) {
 }
 
 // admit waits until a piece may pass; false: the link is closed.
-func (p *proxy) admit(l *link, answers bool) bool {
+func (p *Proxy) admit(l *link, answers bool) bool {
 	for {
 		p.mu.Lock()
 		w, changed := p.weather, p.changed
 		p.mu.Unlock()
-		held := w.stalled || answers && (w.deaf || w.cutting)
-		if !held && w.delay == 0 {
+		held := w.Stalled || answers && (w.Deaf || w.Cutting)
+		if !held && w.Delay == 0 {
 			return true
 		}
 		var late <-chan time.Time
 		if !held {
-			late = time.After(w.delay)
+			late = time.After(w.Delay)
 		}
 		select {
 		case <-late:
@@ -161,18 +162,19 @@ func (p *proxy) admit(l *link, answers bool) bool {
 }
 
 // spend uses up the budget of a cut that is armed.
-func (p *proxy) spend(n int) {
+func (p *Proxy) spend(n int) {
 	p.mu.Lock()
 	w := p.weather
-	p.weather.budget -= n
+	p.weather.Budget -= n
 	p.mu.Unlock()
-	if w.cutting && w.budget <= n {
-		p.cut()
-		p.set(weather{})
+	if w.Cutting && w.Budget <= n {
+		p.Cut()
+		p.Set(Weather{})
 	}
 }
 
-func (p *proxy) set(w weather) {
+// Set changes the weather.
+func (p *Proxy) Set(w Weather) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.weather = w
@@ -180,15 +182,8 @@ func (p *proxy) set(w weather) {
 	p.changed = make(chan struct{})
 }
 
-// during has weather w for d, or until ctx is done.
-func (p *proxy) during(ctx context.Context, w weather, d time.Duration) {
-	p.set(w)
-	wait(ctx, d)
-	p.set(weather{})
-}
-
 // each calls f for every link there is.
-func (p *proxy) each(f func(l *link)) {
+func (p *Proxy) each(f func(l *link)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l := range p.links {
@@ -196,12 +191,12 @@ func (p *proxy) each(f func(l *link)) {
 	}
 }
 
-// cut closes every connection.
-func (p *proxy) cut() { p.each((*link).close) }
+// Cut closes every connection.
+func (p *Proxy) Cut() { p.each((*link).close) }
 
-// halfClose ends one direction of every connection: the client hears that the server says no
+// HalfClose ends one direction of every connection: the client hears that the server says no
 // more, or the other way around.
-func (p *proxy) halfClose(towardsClient bool) {
+func (p *Proxy) HalfClose(towardsClient bool) {
 	p.each(func(l *link) {
 		half := l.server
 		if towardsClient {
