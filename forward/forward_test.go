@@ -293,6 +293,61 @@ func TestEverythingArrivesOnceThroughALongOutage(t *testing.T) {
 	})
 }
 
+// What ended a connection is one line, why there is no new one another, soon after it; then the
+// lines of an outage become few.
+func TestAnOutageSaysSoonWhyItLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openLog(t)
+		start := time.Now()
+		out := &script{answers: func(n int, _ Batch) error {
+			switch {
+			case n == 0:
+				return errors.New("EOF")
+			case time.Since(start) < 10*time.Minute:
+				return errors.New("certificate has expired")
+			}
+			return nil
+		}}
+		d := newDrain(store, out)
+		var said lines
+		d.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		putItems(t, store, 1, "a")
+		d.runToEnd(t, store)
+		var at []time.Duration
+		for _, l := range said.with("delivery fails") {
+			at = append(at, l.time.Sub(start).Round(time.Second))
+		}
+		if len(at) < 5 || len(at) > 16 || at[1]-at[0] > 10*time.Second {
+			t.Errorf("lines of ten minutes at %v", at)
+		}
+		if again := said.with("certificate has expired"); len(again) != len(at)-1 {
+			t.Errorf("%d of %d lines say why it lasts", len(again), len(at))
+		}
+	})
+}
+
+// lines are those of a slog.TextHandler, which writes each at once.
+type lines struct{ all []line }
+
+type line struct {
+	time time.Time
+	text string
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.all = append(l.all, line{time.Now(), string(p)})
+	return len(p), nil
+}
+
+func (l *lines) with(text string) (found []line) {
+	for _, one := range l.all {
+		if strings.Contains(one.text, text) {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
 type sinkFunc func(context.Context, Batch) error
 
 func (f sinkFunc) Put(ctx context.Context, b Batch) error { return f(ctx, b) }
