@@ -5,7 +5,7 @@ GO ?= go
 DURATION ?= 0
 DATA_DIR ?= spillway-data
 T ?= 10m
-FROM ?= 659a4cd
+FROM ?= HEAD
 VERSION ?= 0.0.0-dev
 UNIT := ./wal/... ./tee/... ./forward/... ./agent/... ./tail/... ./schema/... ./cmd/... ./deploy/...
 
@@ -72,7 +72,7 @@ soak-tail: deps ## rotations of every kind and kill -9 for T=10m: every line of 
 	$(GO) test ./e2e -run '^TestSoakOfTailing$$' -count=1 -v -timeout 0 -soak $(T) $(if $(SEED),-seed $(SEED))
 
 .PHONY: upgrade
-upgrade: engine ## builds of the history give way to this one under load, and it to the one of FROM
+upgrade: engine ## builds of 2076144 and of FROM give way to this tree under load, and it to FROM's again
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	for commit in 2076144 $(FROM); do \
 		mkdir "$$dir/$$commit"; git archive $$commit | tar -x -C "$$dir/$$commit"; \
