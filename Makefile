@@ -38,7 +38,7 @@ deps: engine otelcol ## what the tests need beyond Go and npm
 .PHONY: test
 test: deps build ## everything, against a real engine
 	$(GO) test -timeout 15m $(UNIT)
-	$(GO) test -timeout 15m -count=1 -parallel 3 ./e2e/...
+	$(GO) test -timeout 20m -count=1 -parallel 3 ./e2e/...
 	$(GO) -C e2e/manifests test -timeout 5m -count=1 .
 
 .PHONY: race

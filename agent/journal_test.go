@@ -108,11 +108,11 @@ func (r *reading) wait(what string, ok func() bool) {
 	r.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(30 * time.Second); !ok(); {
+	for end := time.After(2 * time.Minute); !ok(); {
 		select {
 		case <-tick.C:
 		case <-end:
-			r.t.Fatalf("%s: not within 30 s", what)
+			r.t.Fatalf("%s: not within two minutes", what)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 )
 
 func TestTheBinaryIsStatic(t *testing.T) {
@@ -64,7 +63,7 @@ func TestTheBinaryStartsInAnEmptyRoot(t *testing.T) {
 			t.Log(log.String())
 		}
 	}()
-	until(t, 20*time.Second, "healthy in an empty root", func() bool {
+	until(t, "healthy in an empty root", func() bool {
 		resp, err := http.Get("http://" + admin + "/healthz")
 		if err != nil {
 			return false

@@ -260,7 +260,7 @@ func (p *webPage) evaluated(expression string) (any, error) {
 // becomes waits until an expression is true.
 func (p *webPage) becomes(what, expression string) {
 	p.b.t.Helper()
-	until(p.b.t, 30*time.Second, what, func() bool {
+	until(p.b.t, what, func() bool {
 		v, err := p.evaluated(expression) // while a page is left there is nothing to ask
 		return err == nil && v == true
 	})

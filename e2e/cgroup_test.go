@@ -117,7 +117,7 @@ admin: {endpoint: %q}
 			if (refused.Load() > 0) != c.refuses {
 				t.Errorf("%d refusals", refused.Load())
 			}
-			until(t, 2*time.Minute, "everything in ClickHouse", func() bool {
+			until(t, "everything in ClickHouse", func() bool {
 				return engine.SQL("SELECT count(), uniqExact(LogAttributes['test'], LogAttributes['n']) FROM otel_logs") == fmt.Sprintf("%[1]d\t%[1]d", callers*perCall)
 			})
 			t.Logf("%d refusals, %d MiB resident", refused.Load(), n.rss())

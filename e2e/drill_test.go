@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -27,7 +26,7 @@ func TestReplayFromADetachedDisk(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var loading sync.WaitGroup
 	loading.Go(func() { l.run(ctx, 4, 0) })
-	until(t, time.Minute, "some records acknowledged", func() bool { return l.ackedCount() >= 20_000 })
+	until(t, "some records acknowledged", func() bool { return l.ackedCount() >= 20_000 })
 	a.kill() // under load
 	stop()
 	loading.Wait()

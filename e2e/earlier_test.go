@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
@@ -45,7 +44,7 @@ admin: {endpoint: %q}
 	a.healthy()
 	l := newLoad(t, a.grpc, "later", 50)
 	l.some(2)
-	a.drained(time.Minute)
+	a.drained()
 	for query, want := range map[string]string{
 		"SELECT count(), uniqExact(LogAttributes['n']) FROM otel_logs WHERE LogAttributes['test'] = 'golden'": "300\t300",
 		"SELECT count(), uniqExact(LogAttributes['n']) FROM otel_logs WHERE Body = 'line'":                    "100\t100",

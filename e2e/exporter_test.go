@@ -81,7 +81,7 @@ service:
 			t.Logf("otelcol said:\n%s", tail(said.String(), 30))
 		}
 	})
-	until(t, 30*time.Second, "otelcol listens", func() bool {
+	until(t, "otelcol listens", func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			return false

@@ -46,12 +46,12 @@ func TestInsertsGoOnAtAnotherServer(t *testing.T) {
 	defer loading.Wait()
 	defer stop()
 	rows := func(e *enginetest.Engine) string { return e.SQL("SELECT count() >= 1000 FROM otel_logs") }
-	until(t, time.Minute, "rows are on the first", func() bool { return rows(first) == "1" })
+	until(t, "rows are on the first", func() bool { return rows(first) == "1" })
 	first.Kill9()
-	until(t, time.Minute, "rows are on the second", func() bool { return rows(second) == "1" })
+	until(t, "rows are on the second", func() bool { return rows(second) == "1" })
 	stop()
 	loading.Wait()
-	a.drained(time.Minute)
+	a.drained()
 	c.equation()
 	if got := c.get("/readyz"); got != 200 {
 		t.Errorf("readyz says %d", got)

@@ -37,16 +37,16 @@ admin: {endpoint: %q}
 	defer stop()
 	done := make(chan struct{})
 	go func() { defer close(done); l.run(ctx, 4, 5*time.Millisecond) }()
-	until(t, time.Minute, "records in the log", func() bool { return l.ackedCount() > 20_000 })
+	until(t, "records in the log", func() bool { return l.ackedCount() > 20_000 })
 
 	empty := smalldisk.Fill(t, disk)
 	refused := func() bool { return status.Code(l.lastError()) == codes.ResourceExhausted }
-	until(t, time.Minute, "refusal", refused)
+	until(t, "refusal", refused)
 	a.kill()
 	a.start()
 	a.healthy()
 	l.forget()
-	until(t, time.Minute, "refusal after a restart on the full disk", refused)
+	until(t, "refusal after a restart on the full disk", refused)
 	a.equation()
 
 	collectorAdmin := port(t)
@@ -58,10 +58,10 @@ admin: {endpoint: %q}
 `, target, engine.DSN(), collectorAdmin))).ready()
 	before := l.ackedCount()
 	empty()
-	until(t, time.Minute, "success once there is room", func() bool { return l.ackedCount() > before+5_000 })
+	until(t, "success once there is room", func() bool { return l.ackedCount() > before+5_000 })
 	stop()
 	<-done
-	a.drained(time.Minute)
+	a.drained()
 	a.equation()
 	lost, duplicated := l.verify(connect(t, engine.DSN()))
 	t.Logf("%d records acknowledged, lost %d, duplicated %d", l.ackedCount(), lost, duplicated)

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
@@ -64,7 +63,7 @@ func TestGettingStarted(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	want := regexp.MustCompile("(?s)\n```\n(order.*?)```").FindStringSubmatch(readFile(t, page))[1]
-	until(t, time.Minute, "the page's answer", func() bool { out, _ := shell(all["3"]); return out == want })
+	until(t, "the page's answer", func() bool { out, _ := shell(all["3"]); return out == want })
 	if out, err := shell(all["4"]); err != nil || !strings.Contains(out, "hello.log") {
 		t.Errorf("status: %v\n%s", err, out)
 	}

@@ -29,8 +29,8 @@ func TestAGatewayWithALogKeepsIdentities(t *testing.T) {
 	a := startAgent(t, before.Addr(), "")
 	l := newLoad(t, a.grpc, t.Name(), 100)
 	l.some(5)
-	a.drained(time.Minute)
-	g.drained(time.Minute)
+	a.drained()
+	g.drained()
 
 	taken := func(n float64) func() bool {
 		return func() bool { return kit.Total(g.metrics(), "spillway_in_items_total") >= n }
@@ -38,18 +38,18 @@ func TestAGatewayWithALogKeepsIdentities(t *testing.T) {
 	before.Set(kit.Weather{Deaf: true})    // the gateway takes it, and the node does not hear of it
 	behind.Set(kit.Weather{Stalled: true}) // and it stays there
 	l.some(5)
-	until(t, time.Minute, "the gateway has it", taken(1000))
+	until(t, "the gateway has it", taken(1000))
 	before.Cut()
 	before.Set(kit.Weather{})
-	a.drained(time.Minute)
-	until(t, time.Minute, "the gateway has it twice", taken(1500))
+	a.drained()
+	until(t, "the gateway has it twice", taken(1500))
 	g.kill()
 	behind.Cut()
 	behind.Set(kit.Weather{})
 	g.start()
 	g.healthy()
 	l.some(5)
-	a.drained(time.Minute)
+	a.drained()
 	l.onceAndAll(g, engine.DSN())
 	streams := one(t, connect(t, engine.DSN()), "SELECT uniqExact(IngestStream) FROM otel_logs WHERE LogAttributes['test'] = ?", l.id)
 	if streams != 1 {

@@ -194,7 +194,7 @@ func TestHostileInputHarmsNobody(t *testing.T) {
 	if l.lastE != nil && status.Code(l.lastE) != codes.Canceled {
 		t.Errorf("the good client was told %v", l.lastE)
 	}
-	a.drained(time.Minute)
+	a.drained()
 	conn2 := connect(t, engine.DSN())
 	if lost, _ := l.verify(conn2); lost > 0 {
 		t.Errorf("the good client lost %d records", lost)

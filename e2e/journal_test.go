@@ -57,7 +57,7 @@ func TestAJournalIsReadExactlyOnceThroughKill9(t *testing.T) {
 		written += n
 		// Killed at any moment between that and all being read.
 		want := r.IntN(n)
-		until(t, 30*time.Second, "some entries are read", func() bool {
+		until(t, "some entries are read", func() bool {
 			return kit.Total(a.metrics(), "spillway_journald_entries_total") >= float64(want)
 		})
 		a.kill()
@@ -66,8 +66,8 @@ func TestAJournalIsReadExactlyOnceThroughKill9(t *testing.T) {
 		a.start()
 		a.healthy()
 	}
-	until(t, time.Minute, "all is in ClickHouse", func() bool { return one(t, conn, "SELECT uniqExact(Body) FROM otel_logs") >= uint64(written) })
-	a.drained(time.Minute)
+	until(t, "all is in ClickHouse", func() bool { return one(t, conn, "SELECT uniqExact(Body) FROM otel_logs") >= uint64(written) })
+	a.drained()
 	if n := one(t, conn, "SELECT count() FROM otel_logs"); n != uint64(written) {
 		t.Errorf("%d rows of %d entries", n, written)
 	}
@@ -90,6 +90,6 @@ func TestAJournalIsReadExactlyOnceThroughKill9(t *testing.T) {
 		if cmdline, _ := os.ReadFile("/proc/" + pid + "/cmdline"); !strings.Contains(string(cmdline), "journalctl") {
 			continue
 		}
-		until(t, 10*time.Second, "journalctl ends with its agent", func() bool { _, err := os.Stat("/proc/" + pid); return err != nil })
+		until(t, "journalctl ends with its agent", func() bool { _, err := os.Stat("/proc/" + pid); return err != nil })
 	}
 }

@@ -71,7 +71,7 @@ func (z *zookeeper) start() {
 		defer close(done)
 		_ = cmd.Wait() // killed
 	}()
-	until(z.t, time.Minute, "ZooKeeper serves", func() bool {
+	until(z.t, "ZooKeeper serves", func() bool {
 		conn, err := net.Dial("tcp", z.addr)
 		if err != nil {
 			return false
@@ -149,7 +149,7 @@ func TestSendersWaitWhileKeeperIsAway(t *testing.T) {
 			z.kill()
 			mustFail(t, engine, "CREATE TABLE third (a UInt8) ENGINE = ReplicatedMergeTree ORDER BY a", "Code: 999.")
 			from := l.ackedCount()
-			until(t, time.Minute, "the agent takes records all the same", func() bool { return l.ackedCount() > from+200 })
+			until(t, "the agent takes records all the same", func() bool { return l.ackedCount() > from+200 })
 			if delivered := kit.Total(a.metrics(), "spillway_out_items_total"); delivered != 0 {
 				t.Errorf("%.0f records were delivered", delivered)
 			}
@@ -163,7 +163,7 @@ func TestSendersWaitWhileKeeperIsAway(t *testing.T) {
 			}
 			stop()
 			loading.Wait()
-			a.drained(2 * time.Minute)
+			a.drained()
 			c.equation()
 			lost, duplicated := l.verify(connect(t, engine.DSN()))
 			t.Logf("records %d, lost %d, duplicated %d", l.ackedCount(), lost, duplicated)

@@ -112,11 +112,11 @@ forward: {clickhouse: {dsn: %q}}
 admin: {endpoint: %q}
 `, address, engine.DSN(), admin)))
 	c := client(t, a.grpc)
-	until(t, time.Minute, "taken again", func() bool {
+	until(t, "taken again", func() bool {
 		_, err := c.Export(t.Context(), numbered("later", span{0, 10}))
 		return err == nil
 	})
-	a.drained(time.Minute)
+	a.drained()
 	conn := connect(t, engine.DSN())
 	if got := one(t, conn, "SELECT uniqExact(LogAttributes['n']) FROM otel_logs WHERE LogAttributes['test'] = 'full'"); got != uint64(sent)*200 {
 		t.Errorf("%d records stored, %d acknowledged", got, sent*200)
@@ -154,7 +154,7 @@ func TestAboveTheHardMemoryLimitClientsAreToldToWait(t *testing.T) {
 	}
 	cancel()
 	c := client(t, a.grpc)
-	until(t, time.Minute, "a small request is taken later", func() bool {
+	until(t, "a small request is taken later", func() bool {
 		_, err := c.Export(t.Context(), numbered("memory", span{0, 1}))
 		return err == nil || strings.Contains(err.Error(), "wal: full") // the log may be full by now; memory is not
 	})

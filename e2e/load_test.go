@@ -75,7 +75,7 @@ func (l *load) send(client logspb.LogsServiceClient) bool {
 	s := span{l.next, l.next + uint64(l.perCall)}
 	l.next = s.to
 	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	_, err := client.Export(ctx, numbered(l.id, s))
 	l.mu.Lock()

@@ -192,7 +192,7 @@ func TestLogrotateLosesNothingInAnyOfItsWays(t *testing.T) {
 		}
 		// Dates have seconds, of which two rotations are not the same.
 		next := time.Now().Truncate(time.Second).Add(time.Second)
-		until(t, 2*time.Second, "another second", func() bool { return time.Now().After(next) })
+		until(t, "another second", func() bool { return time.Now().After(next) })
 		for _, l := range all {
 			if err := l.paused(passes); err != nil {
 				t.Fatal(err)
@@ -209,10 +209,10 @@ func TestLogrotateLosesNothingInAnyOfItsWays(t *testing.T) {
 		}
 	}
 	write(lines)
-	until(t, time.Minute, "every line stored", func() bool {
+	until(t, "every line stored", func() bool {
 		return one(t, conn, "SELECT uniqExact(Body) FROM otel_logs") >= uint64(written*len(all))
 	})
-	a.drained(30 * time.Second)
+	a.drained()
 	c.equation()
 	for _, l := range all {
 		if rows := one(t, conn, "SELECT count() FROM otel_logs WHERE startsWith(Body, ?)", "~"+series(l)+"~"); rows != uint64(written) {
@@ -279,7 +279,7 @@ func TestCopytruncateOfABusyFile(t *testing.T) {
 	for pass := range passes {
 		read := func() float64 { return a.metrics()[`spillway_tail_lines_total{outcome="read"}`] }
 		before := read()
-		until(t, 30*time.Second, "some more lines read", func() bool { return read() > before+200 })
+		until(t, "some more lines read", func() bool { return read() > before+200 })
 		if pass == passes/2 {
 			a.kill()
 		}
@@ -297,12 +297,12 @@ func TestCopytruncateOfABusyFile(t *testing.T) {
 	writing.Wait()
 	// The last line of each comes after all others of its file. Those of the copies were there before.
 	for _, b := range all {
-		until(t, time.Minute, "the last line of "+b.series, func() bool {
+		until(t, "the last line of "+b.series, func() bool {
 			return one(t, conn, "SELECT count() FROM otel_logs WHERE startsWith(Body, ?)", fmt.Sprintf("~%s~%d~", b.series, b.lines-1)) > 0
 		})
 	}
-	until(t, time.Minute, "every file read", func() bool { return a.metrics()["spillway_tail_unread_bytes"] == 0 })
-	a.drained(30 * time.Second)
+	until(t, "every file read", func() bool { return a.metrics()["spillway_tail_unread_bytes"] == 0 })
+	a.drained()
 	c.equation()
 	for _, b := range all {
 		rows := selected(t, engine, fmt.Sprintf("SELECT toUInt64(extract(Body, '~([0-9]+)~')) AS n, toUInt32(count()) AS times FROM otel_logs WHERE match(Body, '^~%s~[0-9]+~') GROUP BY n", b.series))

@@ -121,7 +121,7 @@ func TestLokisClientsArriveWhole(t *testing.T) {
 			}
 		}
 	}
-	a.drained(30 * time.Second)
+	a.drained()
 	c.equation()
 
 	structlog := row{"SeverityText": "error", "SeverityNumber": 17, "ScopeName": "shop.orders", "Body": "payment failed", "TraceId": structlogTrace, "SpanId": structlogSpan}
@@ -213,12 +213,12 @@ batch: {timeout: 1s}
 forward: {clickhouse: {dsn: %q}}
 admin: {endpoint: %q}
 `, target, engine.DSN(), admin)))
-	until(t, time.Minute, "taken again", func() bool {
+	until(t, "taken again", func() bool {
 		status, _ := pushLoki(t, loki, "application/x-protobuf", "", request(sent))
 		return status == http.StatusNoContent
 	})
 	sent += perRequest
-	a.drained(time.Minute)
+	a.drained()
 	conn := connect(t, engine.DSN())
 	if got := one(t, conn, "SELECT uniqExact(LogAttributes['n']) FROM otel_logs WHERE ServiceName = 'full'"); got != uint64(sent) {
 		t.Errorf("%d entries stored, %d acknowledged", got, sent)

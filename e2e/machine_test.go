@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -96,12 +95,12 @@ func startMachine(t *testing.T, packages, init string) *machine {
 		m.root.Process.Kill()
 		m.root.Wait()
 		// Groups can be removed when the last process has left them.
-		until(t, 10*time.Second, "the machine's groups are gone", func() bool {
+		until(t, "the machine's groups are gone", func() bool {
 			exec.Command("find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";").Run()
 			return !exists(group)
 		})
 	})
-	until(t, 20*time.Second, "the machine is up", func() bool {
+	until(t, "the machine is up", func() bool {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.root.Process.Pid))
 		m.init = strings.TrimSpace(string(b))
 		return m.init != "" && exists(filepath.Join("/proc", m.init, "root/packages")) && len(entriesOf(filepath.Join("/proc", m.init, "root/old"))) == 0
@@ -183,7 +182,7 @@ func (m *machine) until(line, want string) {
 			m.t.Logf("%s: last %q, want %q", line, got, want)
 		}
 	})
-	until(m.t, 30*time.Second, line+" says "+want, func() bool {
+	until(m.t, line+" says "+want, func() bool {
 		got, _ = m.try(line)
 		return strings.Contains(got, want)
 	})

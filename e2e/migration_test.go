@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/spillway-io/spillway/e2e/kit"
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
@@ -98,7 +97,7 @@ func TestMigrationFromACollector(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := newLoad(t, ports["4317"], "probe", 1)
-		until(t, 30*time.Second, "otelcol takes OTLP", l.probe)
+		until(t, "otelcol takes OTLP", l.probe)
 	}
 	t.Cleanup(func() {
 		their.Process.Kill()
@@ -124,7 +123,7 @@ func TestMigrationFromACollector(t *testing.T) {
 	// until lines that have no number arrive: both read files from their end on, whenever they see it first
 	warm := func(what string, ok func() bool) {
 		t.Helper()
-		until(t, 30*time.Second, what, func() bool {
+		until(t, what, func() bool {
 			if _, err := fmt.Fprintln(log, `{"event": "warm"}`); err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +134,7 @@ func TestMigrationFromACollector(t *testing.T) {
 	const line = "if(JSONHas(Body, 'line'), toString(JSONExtractUInt(Body, 'line')), LogAttributes['line'])"
 	has := func(db string, l *load) {
 		t.Helper()
-		until(t, time.Minute, "everything in "+db, func() bool {
+		until(t, "everything in "+db, func() bool {
 			return engine.SQL("SELECT uniqExactIf("+line+", LogAttributes['test'] = '' AND "+line+" != ''), uniqExactIf(LogAttributes['n'], LogAttributes['test'] = 'migrate') FROM "+db+".otel_logs") ==
 				fmt.Sprintf("%d\t%d", lines, l.ackedCount())
 		})
@@ -161,7 +160,7 @@ func TestMigrationFromACollector(t *testing.T) {
 	write(200)
 	l.some(4)
 	has("otel", l)
-	until(t, time.Minute, "the same in otel_next", func() bool {
+	until(t, "the same in otel_next", func() bool {
 		return engine.SQL("SELECT count(), countIf(Body = 'line'), uniqExact(LogAttributes['line']), countIf(LogAttributes['test'] = 'migrate') FROM otel_next.otel_logs WHERE LogAttributes['test'] != 'probe' AND Body != 'warm'") ==
 			fmt.Sprintf("%d\t%d\t%d\t%d", lines-before[0]+int(l.ackedCount())-before[1], lines-before[0], lines-before[0]+1, int(l.ackedCount())-before[1])
 	})
@@ -178,7 +177,7 @@ func TestMigrationFromACollector(t *testing.T) {
 		t.Errorf("the plan for the exporter's tables: %s", plan)
 	}
 	c.signal(syscall.SIGHUP)
-	until(t, time.Minute, "the tables are adopted", func() bool {
+	until(t, "the tables are adopted", func() bool {
 		return engine.SQL("SELECT count() FROM system.columns WHERE database = 'otel' AND table = 'otel_logs' AND name = 'IngestStream'") == "1"
 	})
 	stop()
@@ -199,7 +198,7 @@ func TestMigrationFromACollector(t *testing.T) {
 	write(200)
 	l.some(4)
 	has("otel", l)
-	if code := a.term(time.Minute); code != 0 {
+	if code := a.term(); code != 0 {
 		t.Errorf("the agent ended with %d", code)
 	}
 	write(200)

@@ -159,7 +159,7 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 			if said := m.until("STOPPING"); said["STOPPING"] != "1" || !strings.HasPrefix(said["STATUS"], "stopping") {
 				t.Errorf("at the end it says %v", said)
 			}
-			if code := p.wait(30 * time.Second); code != 0 {
+			if code := p.wait(); code != 0 {
 				t.Errorf("exit %d", code)
 			}
 		})
@@ -185,7 +185,7 @@ func TestNobodyIsToldWhoDoesNotAsk(t *testing.T) {
 			t.Fatal("another process's watchdog heard of this one")
 		}
 	}
-	p.wait(30 * time.Second)
+	p.wait()
 	p.env = []string{"NOTIFY_SOCKET=" + filepath.Join(t.TempDir(), "nobody")}
 	p.start()
 	p.healthy()

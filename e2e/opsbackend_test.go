@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spillway-io/spillway/forward/clickhouse/enginetest"
 )
@@ -54,8 +53,8 @@ func TestOpsBackendFindsTheSpanOfALine(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn := connect(t, engine.DSN())
-	until(t, 30*time.Second, "both lines stored", func() bool { return one(t, conn, "SELECT count() FROM otel_logs") == 2 })
-	a.drained(30 * time.Second)
+	until(t, "both lines stored", func() bool { return one(t, conn, "SELECT count() FROM otel_logs") == 2 })
+	a.drained()
 	for query, want := range map[string]string{
 		`SELECT l.Body, s.SpanName FROM otel_logs AS l JOIN otel_traces AS s ON l.TraceId = s.TraceId AND l.SpanId = s.SpanId
 			WHERE l.ServiceName = 'ops-backend' AND s.ServiceName = 'ops-backend' AND l.TraceFlags = 1 ORDER BY l.Timestamp`: "request began\tGET /orders\nrequest failed\tGET /orders",

@@ -48,7 +48,7 @@ func startPrometheus(t *testing.T, targets ...string) scraper {
 			t.Logf("Prometheus said:\n%s", said.String())
 		}
 	})
-	until(t, 30*time.Second, "Prometheus is ready", func() bool {
+	until(t, "Prometheus is ready", func() bool {
 		resp, err := http.Get("http://" + p.addr + "/-/ready")
 		if err != nil {
 			return false
@@ -144,14 +144,14 @@ func TestPanelsOfOperation(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Repeat("a line that is one of very many\n", 64<<10)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 30*time.Second, "the file is over its rate limit", func() bool {
+	until(t, "the file is over its rate limit", func() bool {
 		return kit.Total(a.metrics(), "spillway_tail_events_total", `event="rate_limited"`) > 0
 	})
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 60*time.Second, "the rest of the file is given up", func() bool { return kit.Total(a.metrics(), "spillway_tail_missed_bytes_total") > 0 })
-	a.drained(30 * time.Second)
+	until(t, "the rest of the file is given up", func() bool { return kit.Total(a.metrics(), "spillway_tail_missed_bytes_total") > 0 })
+	a.drained()
 
 	explained(t, a.proc)
 	explained(t, c.proc)
@@ -163,7 +163,7 @@ func TestPanelsOfOperation(t *testing.T) {
 			t.Errorf("%s: %s", p.Title, query)
 			continue
 		}
-		until(t, 30*time.Second, "rows for "+p.Title+": "+query, func() bool {
+		until(t, "rows for "+p.Title+": "+query, func() bool {
 			var data struct{ Result []any }
 			prometheus.ask(t, "query?query="+url.QueryEscape(query), &data)
 			return len(data.Result) > 0
@@ -171,7 +171,7 @@ func TestPanelsOfOperation(t *testing.T) {
 	}
 
 	var firing []string
-	until(t, 30*time.Second, "each rule was evaluated", func() bool {
+	until(t, "each rule was evaluated", func() bool {
 		var data struct {
 			Groups []struct {
 				Rules []struct{ Name, Health, LastError, State string }

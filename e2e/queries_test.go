@@ -125,7 +125,7 @@ func TestTheUsualQueriesAnswerWhatWasSent(t *testing.T) {
 	for _, f := range stop {
 		f()
 	}
-	a.drained(30 * time.Second)
+	a.drained()
 
 	var slow []row
 	for i := len(sent) - 1; i >= 0; i-- { // the newest first

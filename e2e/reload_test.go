@@ -31,7 +31,7 @@ func (p *proc) reload(file, text, outcome string) {
 	p.mu.Lock()
 	p.cmd.Process.Signal(syscall.SIGHUP)
 	p.mu.Unlock()
-	until(p.t, 30*time.Second, p.name+" reload "+outcome, func() bool { return count() > before })
+	until(p.t, p.name+" reload "+outcome, func() bool { return count() > before })
 }
 
 // Files and a load of requests go on while sources, rates and the target change with every SIGHUP, and
@@ -79,11 +79,11 @@ admin: {endpoint: %q}
 	})
 	for round := 1; round <= reloads; round++ {
 		target := l.ackedCount() + 2000
-		until(t, time.Minute, "some more records acknowledged", func() bool { return l.ackedCount() >= target })
+		until(t, "some more records acknowledged", func() bool { return l.ackedCount() >= target })
 		a.reload(file, text(round), "applied")
 		arrived := func() float64 { return kit.Total(collectors[round%2].metrics(), "spillway_in_items_total") }
 		before := arrived()
-		until(t, time.Minute, "records arrive at the new target", func() bool { return arrived() > before })
+		until(t, "records arrive at the new target", func() bool { return arrived() > before })
 		if round == reloads-1 {
 			collectors[reloads%2].kill() // nobody sends there any more
 			collectors[reloads%2].start()
@@ -95,11 +95,11 @@ admin: {endpoint: %q}
 	a.reload(file, text(reloads+1), "applied") // both files are read to their ends
 	conn := connect(t, engine.DSN())
 	for name, n := range written {
-		until(t, time.Minute, "all lines of "+name, func() bool {
+		until(t, "all lines of "+name, func() bool {
 			return one(t, conn, "SELECT uniqExact(Body) FROM otel_logs WHERE Body LIKE ?", name+" line %") >= uint64(n)
 		})
 	}
-	until(t, time.Minute, "everything delivered", func() bool { return kit.Total(a.metrics(), "spillway_wal_held_items") == 0 })
+	until(t, "everything delivered", func() bool { return kit.Total(a.metrics(), "spillway_wal_held_items") == 0 })
 	a.equation()
 	lost, duplicated := l.verify(conn)
 	t.Logf("%d records, lost %d, duplicated %d; lines %v", l.ackedCount(), lost, duplicated, written)
@@ -204,7 +204,7 @@ shutdown_timeout: 1s
 	if got := a.metrics()["spillway_config_last_reload_successful"]; got != 1 {
 		t.Errorf("last_reload_successful is %v", got)
 	}
-	if code := a.term(30 * time.Second); code != 0 {
+	if code := a.term(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 }
@@ -235,11 +235,11 @@ admin: {endpoint: %q}
 		c.ready()
 		out := func() float64 { return kit.Total(c.metrics(), "spillway_out_items_total", `outcome="delivered"`) }
 		target := out() + 2000
-		until(t, time.Minute, "records delivered to the new ClickHouse", func() bool { return out() >= target })
+		until(t, "records delivered to the new ClickHouse", func() bool { return out() >= target })
 	}
 	stop()
 	loading.Wait()
-	a.drained(time.Minute)
+	a.drained()
 	c.equation()
 	seen := make(map[uint64]int)
 	for _, e := range engines {

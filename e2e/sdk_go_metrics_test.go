@@ -224,7 +224,7 @@ func TestASummaryArrivesWhole(t *testing.T) {
 	if _, err := metricspb.NewMetricsServiceClient(conn).Export(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
-	a.drained(30 * time.Second)
+	a.drained()
 	same(t, "summary", stored(t, engine, "otel_metrics_summary", "1", "MetricName"), []row{{
 		"ServiceName": "bridge", "ResourceAttributes": row{"service.name": "bridge"}, "ResourceSchemaUrl": resourceSchema,
 		"ScopeName": "prometheus", "ScopeVersion": "2", "ScopeAttributes": row{"job": "shop"}, "ScopeDroppedAttrCount": 3, "ScopeSchemaUrl": scopeSchema,

@@ -61,7 +61,7 @@ func TestTheGoSDKArrivesWhole(t *testing.T) {
 		s.sendLogs(t)
 		s.sendMetrics(t)
 	}
-	a.drained(30 * time.Second)
+	a.drained()
 	c.equation()
 	for _, s := range sdks {
 		t.Run(s.service, func(t *testing.T) {

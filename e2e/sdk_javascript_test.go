@@ -102,7 +102,7 @@ func TestTheJavaScriptSDKArrivesWhole(t *testing.T) {
 			t.Fatalf("%s: %v in %q", s.service, err, out)
 		}
 	}
-	a.drained(30 * time.Second)
+	a.drained()
 	c.equation()
 	for _, s := range sdks {
 		t.Run(s.service, func(t *testing.T) {

@@ -75,5 +75,5 @@ admin: {endpoint: %q}
 // says waits until the process has written text.
 func (p *proc) says(text string) {
 	p.t.Helper()
-	until(p.t, time.Minute, p.name+" says "+text, func() bool { return strings.Contains(p.log.String(), text) })
+	until(p.t, p.name+" says "+text, func() bool { return strings.Contains(p.log.String(), text) })
 }

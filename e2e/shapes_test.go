@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	logspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 
@@ -53,7 +52,7 @@ admin: {endpoint: %q}
 	printed := eachLine(t, structlog(t, "count", fmt.Sprint(count)), func(n int, line string) {
 		switch n {
 		case count / 4, count / 2:
-			until(t, 30*time.Second, "the socket is served", func() bool { return l.send(client) })
+			until(t, "the socket is served", func() bool { return l.send(client) })
 			a.kill() // its socket stays behind
 		case count * 3 / 8, count * 5 / 8:
 			a.start()
@@ -67,12 +66,12 @@ admin: {endpoint: %q}
 		t.Errorf("%d lines printed, tee: %v", printed, err)
 	}
 	a.healthy()
-	until(t, 30*time.Second, "the socket is served", func() bool { return l.send(client) })
+	until(t, "the socket is served", func() bool { return l.send(client) })
 	conn := connect(t, engine.DSN())
-	until(t, time.Minute, "every line stored", func() bool {
+	until(t, "every line stored", func() bool {
 		return one(t, conn, "SELECT uniqExact(LogAttributes['n']) FROM otel_logs WHERE ServiceName = 'ops-backend'") == count
 	})
-	a.drained(30 * time.Second)
+	a.drained()
 	if rows := one(t, conn, "SELECT count() FROM otel_logs WHERE ServiceName = 'ops-backend'"); rows != count {
 		t.Errorf("%d rows of %d lines", rows, count)
 	}
@@ -107,13 +106,13 @@ func TestAVMsWaysSurviveKill9(t *testing.T) {
 	}
 	for kill := 1; kill <= 3; kill++ {
 		had := len(taken())
-		until(t, 30*time.Second, "the agent takes more", func() bool { n := len(taken()); return n > had || n >= 2*count })
+		until(t, "the agent takes more", func() bool { n := len(taken()); return n > had || n >= 2*count })
 		m.run("systemctl kill -s KILL spillway-agent")
 		m.until("systemctl show -P NRestarts spillway-agent", fmt.Sprint(kill))
 		m.until("systemctl is-active spillway-agent", "active")
 	}
 	times := make(map[string]int)
-	until(t, time.Minute, "every line taken", func() bool {
+	until(t, "every line taken", func() bool {
 		clear(times)
 		for _, l := range taken() {
 			times[l]++
@@ -146,8 +145,8 @@ func TestTheGapOfAReplacementIsRead(t *testing.T) {
 	printed := eachLine(t, structlog(t, "count", fmt.Sprint(count)), func(n int, line string) {
 		switch n {
 		case count / 5:
-			until(t, 30*time.Second, "the log found", func() bool { return kit.Total(a.metrics(), "spillway_in_items_total") > 0 })
-			if code := a.term(40 * time.Second); code != 0 {
+			until(t, "the log found", func() bool { return kit.Total(a.metrics(), "spillway_in_items_total") > 0 })
+			if code := a.term(); code != 0 {
 				t.Errorf("exit %d", code)
 			}
 		case count * 2 / 5, count * 3 / 5, count * 4 / 5:
@@ -165,10 +164,10 @@ func TestTheGapOfAReplacementIsRead(t *testing.T) {
 	a.start()
 	a.healthy()
 	conn := connect(t, engine.DSN())
-	until(t, time.Minute, "every line stored", func() bool {
+	until(t, "every line stored", func() bool {
 		return one(t, conn, "SELECT uniqExact(LogAttributes['n']) FROM otel_logs") == count
 	})
-	a.drained(30 * time.Second)
+	a.drained()
 	if rows := one(t, conn, "SELECT count() FROM otel_logs"); rows != count || printed != count {
 		t.Errorf("%d rows of %d lines", rows, printed)
 	}

@@ -30,11 +30,11 @@ func TestSIGTERMLosesNothing(t *testing.T) {
 	loading.Go(func() { l.run(ctx, 2, 5*time.Millisecond) })
 	for round := range 3 {
 		target := l.ackedCount() + 3000
-		until(t, time.Minute, "some more records acknowledged", func() bool { return l.ackedCount() >= target })
+		until(t, "some more records acknowledged", func() bool { return l.ackedCount() >= target })
 		if round == 1 {
 			c.kill() // a stop with nobody to deliver to
 		}
-		if code := a.term(40 * time.Second); code != 0 {
+		if code := a.term(); code != 0 {
 			t.Errorf("round %d: exit %d", round, code)
 		}
 		if round == 1 {
@@ -46,13 +46,13 @@ func TestSIGTERMLosesNothing(t *testing.T) {
 		a.start()
 		a.healthy()
 	}
-	if code := c.term(40 * time.Second); code != 0 {
+	if code := c.term(); code != 0 {
 		t.Errorf("collector: exit %d", code)
 	}
 	c.start()
 	stop()
 	loading.Wait()
-	a.drained(time.Minute)
+	a.drained()
 	lost, duplicated := l.verify(connect(t, engine.DSN()))
 	t.Logf("records %d, lost %d, duplicated %d", l.ackedCount(), lost, duplicated)
 	if lost > 0 || duplicated > 0 {
@@ -72,14 +72,14 @@ func TestASecondSignalEndsAtOnceAndLosesNothing(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var loading sync.WaitGroup
 	loading.Go(func() { l.run(ctx, 2, 5*time.Millisecond) })
-	until(t, time.Minute, "records acknowledged", func() bool { return l.ackedCount() >= 2000 })
+	until(t, "records acknowledged", func() bool { return l.ackedCount() >= 2000 })
 	stop()
 	loading.Wait()
 
 	a.mu.Lock()
 	a.cmd.Process.Signal(syscall.SIGTERM)
 	a.mu.Unlock()
-	until(t, 10*time.Second, "intake stopped", func() bool { return !l.probe() })
+	until(t, "intake stopped", func() bool { return !l.probe() })
 	a.mu.Lock()
 	a.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -96,7 +96,7 @@ func TestASecondSignalEndsAtOnceAndLosesNothing(t *testing.T) {
 	c.start()
 	a.start()
 	a.healthy()
-	a.drained(time.Minute)
+	a.drained()
 	if lost, _ := l.verify(connect(t, engine.DSN())); lost > 0 {
 		t.Errorf("%d lost", lost)
 	}
@@ -125,13 +125,13 @@ shutdown_timeout: 2s
 	ctx, stop := context.WithCancel(t.Context())
 	var loading sync.WaitGroup
 	loading.Go(func() { l.run(ctx, 2, time.Millisecond) })
-	until(t, time.Minute, "records acknowledged", func() bool { return l.ackedCount() >= 5000 })
+	until(t, "records acknowledged", func() bool { return l.ackedCount() >= 5000 })
 	stop()
 	loading.Wait()
 	if deferred := kit.Total(n.metrics(), "spillway_wal_deferred_bytes"); deferred == 0 {
 		t.Error("overflow mode wrote although nothing pressed")
 	}
-	if code := n.term(30 * time.Second); code != 0 {
+	if code := n.term(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 	c.start()
@@ -140,7 +140,7 @@ shutdown_timeout: 2s
 	n.args[len(n.args)-1] = config(t, text)
 	n.start()
 	n.healthy()
-	n.drained(time.Minute)
+	n.drained()
 	if lost, _ := l.verify(connect(t, engine.DSN())); lost > 0 {
 		t.Errorf("%d lost", lost)
 	}

@@ -213,7 +213,7 @@ func (s *soak) torment(r *rand.Rand) (kills int) {
 			switch r.IntN(6) {
 			case 0:
 				s.event("agent gets SIGTERM")
-				if code := s.agent.term(30 * time.Second); code != 0 {
+				if code := s.agent.term(); code != 0 {
 					s.t.Errorf("the agent ended with %d", code)
 				}
 			case 1:
@@ -341,8 +341,8 @@ func (s *soak) verify(seed uint64, kills int) {
 		want, tolerated = want+one.written.Load(), tolerated+one.cut.Load()
 	}
 	s.settle()
-	until(t, time.Minute, "every file read", func() bool { return kit.Total(s.agent.metrics(), "spillway_tail_unread_bytes") == 0 })
-	s.agent.drained(time.Minute)
+	until(t, "every file read", func() bool { return kit.Total(s.agent.metrics(), "spillway_tail_unread_bytes") == 0 })
+	s.agent.drained()
 	s.collector.equation()
 	s.account()
 

@@ -42,7 +42,7 @@ shutdown_timeout: 5s
 	run(50_000, 100_000)
 	start(t, "agent", admin, "agent", "--config", file).healthy()
 	conn := connect(t, engine.DSN())
-	until(t, 30*time.Second, "all rows", func() bool {
+	until(t, "all rows", func() bool {
 		return one(t, conn, "SELECT count() FROM otel_logs WHERE ServiceName = 'piped'") >= 100_000
 	})
 	if n := one(t, conn, "SELECT uniqExact(toUInt32(Body)) FROM otel_logs WHERE LogAttributes = map()"); n != 100_000 {

@@ -174,8 +174,8 @@ func TestStructlogArrivesWhole(t *testing.T) {
 		t.Fatalf("the service printed %d lines, %d are known", lines, len(shapes))
 	}
 	conn := connect(t, engine.DSN())
-	until(t, 30*time.Second, "every line stored", func() bool { return one(t, conn, "SELECT count() FROM otel_logs") >= uint64(2*lines) })
-	a.drained(30 * time.Second)
+	until(t, "every line stored", func() bool { return one(t, conn, "SELECT count() FROM otel_logs") >= uint64(2*lines) })
+	a.drained()
 	c.equation()
 
 	t.Run("container", func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestStructlogSurvivesRotationAndKill9(t *testing.T) {
 	printed := eachLine(t, structlog(t, "count", fmt.Sprint(count)), func(n int, line string) {
 		switch n {
 		case count / 4:
-			until(t, 30*time.Second, "the log found", func() bool { return tailed() > 0 })
+			until(t, "the log found", func() bool { return tailed() > 0 })
 			container.rotate("20260102-030405")
 		case count / 2:
 			a.kill()
@@ -273,10 +273,10 @@ func TestStructlogSurvivesRotationAndKill9(t *testing.T) {
 		t.Errorf("%d lines printed", printed)
 	}
 	a.healthy()
-	until(t, time.Minute, "every line stored", func() bool {
+	until(t, "every line stored", func() bool {
 		return one(t, conn, "SELECT uniqExact(LogAttributes['n']) FROM otel_logs") == count
 	})
-	a.drained(30 * time.Second)
+	a.drained()
 	const whole = `Timestamp != ObservedTimestamp AND ServiceName = 'worker' AND ResourceAttributes['k8s.pod.name'] = 'worker-0'
 		AND TraceId = '` + structlogTrace + `' AND SpanId = '` + structlogSpan + `' AND multiIf(
 			LogAttributes['n'] LIKE '%99', SeverityText = 'error' AND Body = 'payment failed' AND LogAttributes['exception.type'] = 'RuntimeError',

@@ -56,7 +56,7 @@ admin: {endpoint: %q}
 	full := func(what string) {
 		t.Helper()
 		before, since := 0.0, time.Now()
-		until(t, time.Minute, what, func() bool {
+		until(t, what, func() bool {
 			if now := read(); now != before {
 				before, since = now, time.Now()
 			}
@@ -97,10 +97,10 @@ admin: {endpoint: %q}
 	for _, n := range lines {
 		total += n
 	}
-	until(t, 2*time.Minute, "every line stored", func() bool {
+	until(t, "every line stored", func() bool {
 		return one(t, conn, "SELECT uniqExact(Body) FROM otel_logs") >= uint64(total)
 	})
-	a.drained(time.Minute)
+	a.drained()
 	c.equation()
 	missedNothing(t, a.metrics())
 	if rows := one(t, conn, "SELECT count() FROM otel_logs"); rows != uint64(total) {

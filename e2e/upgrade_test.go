@@ -103,10 +103,10 @@ func underLoad(t *testing.T, changes func(up, down func(p *proc, hard bool), c, 
 	to := func(program string) func(p *proc, hard bool) {
 		return func(p *proc, hard bool) {
 			target := l.ackedCount() + 2000
-			until(t, time.Minute, "some more records acknowledged", func() bool { return l.ackedCount() >= target })
+			until(t, "some more records acknowledged", func() bool { return l.ackedCount() >= target })
 			if hard {
 				p.kill()
-			} else if code := p.term(40 * time.Second); code != 0 {
+			} else if code := p.term(); code != 0 {
 				t.Errorf("%s: exit %d", p.name, code)
 			}
 			as(program)
@@ -118,10 +118,10 @@ func underLoad(t *testing.T, changes func(up, down func(p *proc, hard bool), c, 
 	stop()
 	running.Wait()
 	conn := connect(t, engine.DSN())
-	until(t, time.Minute, "every line stored", func() bool {
+	until(t, "every line stored", func() bool {
 		return one(t, conn, "SELECT uniqExact(LogAttributes['n']) FROM otel_logs WHERE Body = 'line'") == uint64(lines)
 	})
-	a.drained(time.Minute)
+	a.drained()
 	rows := one(t, conn, "SELECT count() FROM otel_logs WHERE Body = 'line'")
 	lost, duplicated := l.verify(conn)
 	t.Logf("%d records, lost %d, duplicated %d; %d lines, duplicated %d", l.ackedCount(), lost, duplicated, lines, rows-uint64(lines))
@@ -165,7 +165,7 @@ func TestRecordALog(t *testing.T) {
 	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 30*time.Second, "everything in the log", func() bool { return kit.Total(a.metrics(), "spillway_wal_held_items") == 402 })
+	until(t, "everything in the log", func() bool { return kit.Total(a.metrics(), "spillway_wal_held_items") == 402 })
 	a.kill()
 	if out, err := exec.Command("tar", "-C", a.wal, "--exclude", "LOCK", "--exclude", "view.db", "-czf", earlierLog, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -49,7 +49,7 @@ func startUvicorn(t *testing.T, out func(stream, line string)) *uvicorn {
 		t.Fatal(err)
 	}
 	t.Cleanup(u.stop)
-	until(t, 30*time.Second, "uvicorn listens", func() bool {
+	until(t, "uvicorn listens", func() bool {
 		conn, err := http.Get("http://" + u.addr + "/")
 		if err == nil {
 			conn.Body.Close()
@@ -116,10 +116,10 @@ func TestUvicornArrivesWithItsMeaning(t *testing.T) {
 
 	conn := connect(t, engine.DSN())
 	const traced = "LogAttributes['exception.type'] = 'app.Unpaid'"
-	until(t, 30*time.Second, "everything stored", func() bool {
+	until(t, "everything stored", func() bool {
 		return one(t, conn, "SELECT uniqExact(ServiceName) FROM otel_logs WHERE Body LIKE '%Finished server process%'") == 2
 	})
-	a.drained(30 * time.Second)
+	a.drained()
 	c.equation()
 	for _, service := range []string{"web", "site"} {
 		t.Run(service, func(t *testing.T) {

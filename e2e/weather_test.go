@@ -37,7 +37,7 @@ func underWay(t *testing.T, more string) (dsn string, c *collector, w *kit.Proxy
 	a = startAgentTo(t, fmt.Sprintf("endpoints: [%q]%s", w.Addr(), more), "")
 	l = newLoad(t, a.grpc, t.Name(), 100)
 	l.some(5)
-	a.drained(time.Minute)
+	a.drained()
 	return engine.DSN(), c, w, a, l
 }
 
@@ -66,7 +66,7 @@ func (p *proc) signal(s syscall.Signal) {
 // there, once.
 func (l *load) onceAndAll(n *node, dsn string) {
 	l.t.Helper()
-	n.drained(2 * time.Minute)
+	n.drained()
 	lost, duplicated := l.verify(connect(l.t, dsn))
 	l.t.Logf("records %d, lost %d, duplicated %d", l.ackedCount(), lost, duplicated)
 	if lost > 0 || duplicated > 0 {
@@ -88,7 +88,7 @@ func TestAnOKThatIsLost(t *testing.T) {
 	w.Set(kit.Weather{Deaf: true})
 	l.some(10)
 	conn := connect(t, dsn)
-	until(t, time.Minute, "rows without an answer", func() bool {
+	until(t, "rows without an answer", func() bool {
 		return one(t, conn, "SELECT count() FROM otel_logs WHERE LogAttributes['test'] = ?", l.id) == 1500
 	})
 	w.Cut()
@@ -105,7 +105,7 @@ func TestACollectorThatNeverAnswers(t *testing.T) {
 	dsn, _, w, a, l := underWay(t, ", timeout: 2s")
 	w.Set(kit.Weather{Deaf: true})
 	l.some(5)
-	until(t, time.Minute, "attempts given up", func() bool {
+	until(t, "attempts given up", func() bool {
 		return kit.Total(a.metrics(), "spillway_send_attempts_total", `outcome="failed"`) >= 2
 	})
 	w.Set(kit.Weather{})
@@ -123,10 +123,10 @@ func TestAConnectionThatIsHalfOpen(t *testing.T) {
 	a := startAgentTo(t, fmt.Sprintf("endpoints: [%q, %q], timeout: 2s", w.Addr(), spare.Addr()), "")
 	l := newLoad(t, a.grpc, t.Name(), 100)
 	l.some(5)
-	a.drained(time.Minute)
+	a.drained()
 	w.Set(kit.Weather{Stalled: true})
 	l.some(25)
-	a.drained(2 * time.Minute)
+	a.drained()
 	w.Set(kit.Weather{})
 	l.some(5)
 	l.onceAndAll(a, engine.DSN())
@@ -143,10 +143,10 @@ func TestACollectorThatStandsStill(t *testing.T) {
 	a := startAgentTo(t, fmt.Sprintf("endpoints: [%q, %q], timeout: 3s", first.grpc, second.grpc), "")
 	l := newLoad(t, a.grpc, t.Name(), 100)
 	l.some(5)
-	a.drained(time.Minute)
+	a.drained()
 	first.signal(syscall.SIGSTOP)
 	l.some(45)
-	a.drained(2 * time.Minute)
+	a.drained()
 	first.signal(syscall.SIGCONT)
 	first.ready()
 	l.some(5)
@@ -176,11 +176,11 @@ admin: {endpoint: %q}
 	a := startAgentTo(t, fmt.Sprintf("endpoints: [%q], tls: {ca_file: %q}", w.Addr(), au.file("ca.crt")), "")
 	l := newLoad(t, a.grpc, t.Name(), 100)
 	l.some(5)
-	a.drained(time.Minute)
-	until(t, time.Minute, "the end of the certificate", func() bool { return time.Now().After(end) })
+	a.drained()
+	until(t, "the end of the certificate", func() bool { return time.Now().After(end) })
 	w.Set(kit.Weather{Deaf: true}) // the last requests are stored, and nobody hears of it
 	l.some(5)
-	until(t, time.Minute, "rows without an answer", l.stored(engine.DSN()))
+	until(t, "rows without an answer", l.stored(engine.DSN()))
 	w.Cut()
 	w.Set(kit.Weather{})
 	l.some(5)

@@ -397,13 +397,13 @@ func (s *storm) wrong() map[string][]string {
 }
 
 func (s *storm) until(what string, ok func() bool) {
-	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(3*time.Minute), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			s.t.Errorf("%s: not within a minute", what)
+			s.t.Errorf("%s: not within three minutes", what)
 			return
 		}
 	}
