@@ -240,10 +240,11 @@ func TestReviewedStatementsRun(t *testing.T) {
 			e.SQL(here) // what exists is left as it is
 		}
 	}
-	// A writer that knows nothing of us, and the view that serves it.
-	e.SQL("INSERT INTO otel_traces (Timestamp, TraceId, SpanName) VALUES ('2026-11-22 10:00:00', 'abc', 'x'), ('2026-11-22 10:00:05', 'abc', 'y')")
+	// A writer that knows nothing of us, and the view that serves it. These tables have a TTL: the rows are of yesterday.
+	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
+	e.SQL(fmt.Sprintf("INSERT INTO otel_traces (Timestamp, TraceId, SpanName) VALUES ('%[1]s 10:00:00', 'abc', 'x'), ('%[1]s 10:00:05', 'abc', 'y')", yesterday))
 	got := e.SQL("SELECT TraceId, toUnixTimestamp(End) - toUnixTimestamp(Start), Day FROM otel_traces_trace_id_ts")
-	if want := "abc\t5\t2026-11-22"; got != want {
+	if want := "abc\t5\t" + yesterday; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if n := e.SQL("SELECT count() FROM otel_traces WHERE IngestStream = '' AND InsertedAt > now() - 600"); n != "2" {
