@@ -106,6 +106,7 @@ func replicated(t *testing.T, z *zookeeper) *enginetest.Engine {
 // as long as Keeper is away. So the end of that is stood in for: the table is replaced by one that can be written to.
 // Replication itself, quorum and statements ON CLUSTER cannot be run on this engine.
 func TestSendersWaitWhileKeeperIsAway(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, table, dsn, schema, says, class string }{
 		{"a cluster", "otel_logs_local", "", "create: false, cluster: prod, replicated_database: true", "KEEPER_EXCEPTION", "ambiguous"}, // of the quorum, which is asked first
 		{"replicated tables that somebody else made", "otel_logs", "?insert_keeper_max_retries=0", "create: false", "TABLE_IS_READ_ONLY", "transient"},

@@ -18,6 +18,7 @@ import (
 // Agent, collector and engine are killed with -9 in random order during load, at least twenty
 // times each. Every acknowledged record must be in ClickHouse, once.
 func TestEveryAcknowledgedRecordSurvivesKill9(t *testing.T) {
+	t.Parallel()
 	const (
 		kills   = 20 // of each
 		records = 500_000
