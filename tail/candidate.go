@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // A candidate is an unknown file, opened to see what it holds.
@@ -211,7 +212,7 @@ func (c *content) isIn(h io.ReaderAt, size int64, head []byte) (bool, error) {
 // content it inherits, or the one it has. Needs mu.
 func (t *Tailer) begin(c *candidate, path string, inherits *content) *file {
 	f := c.file
-	f.reader, f.path, f.born = newReader(rand.Uint64(), f.id, f.cfg, &t.budget), path, f.id.birth
+	f.reader, f.path, f.born = newReader(rand.Uint64(), f.id, f.cfg, &t.budget), path, c.contentBirth()
 	f.rungs = rungsOf(c.head)
 	switch {
 	case inherits != nil:
@@ -239,6 +240,16 @@ func (t *Tailer) begin(c *candidate, path string, inherits *content) *file {
 	t.attach(f, h)
 	t.push(f)
 	return f
+}
+
+// contentBirth is when the file was made that had the content first, as far as can be told: a compressed one is
+// younger, also than what was written after it. Times of files are as coarse as the kernel's tick, those of lines are not.
+func (c *candidate) contentBirth() int64 {
+	const tick = int64(10 * time.Millisecond)
+	if c.zip == nil {
+		return c.id.birth
+	}
+	return min(c.id.birth, c.firstWritten()-tick)
 }
 
 // tooMany says whether there is no room for another file. Needs mu.

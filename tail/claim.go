@@ -128,12 +128,16 @@ func without(all []*content, key uint64) []*content {
 	return slices.DeleteFunc(all, func(o *content) bool { return o.key == key })
 }
 
-// isUnknown says whether the file of s is none that is known. Needs mu.
-func (t *Tailer) isUnknown(s sighting) bool {
+// knows says whether the file of s is one that is known: same or differs, or unclear if it has another name by
+// now. Needs mu.
+func (t *Tailer) knows(s sighting) verdict {
 	f := t.files[s.inode]
-	if f != nil && t.isReused(f, s) {
-		t.replaced(f)
-		return true
+	if f == nil {
+		return differs
 	}
-	return f == nil
+	v := f.at(s)
+	if v == differs {
+		t.replaced(f)
+	}
+	return v
 }

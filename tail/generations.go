@@ -34,8 +34,14 @@ func (t *Tailer) generations(r *round, places directories) (all bool) {
 		told = unclear
 	}
 	for _, s := range l.rotated[r.path] {
-		if s.modified.UnixNano() <= r.since || t.find(s.path) != nil || !t.isUnknown(s) {
+		if s.modified.UnixNano() <= r.since || t.find(s.path) != nil {
 			continue // those that the globs match come by themselves
+		}
+		if v := t.knows(s); v != differs {
+			if v == unclear {
+				told = max(told, unclear)
+			}
+			continue
 		}
 		if s.size == 0 {
 			if t.clock().Sub(s.modified) < patience {
@@ -115,9 +121,19 @@ func (t *Tailer) succeed(f *file, first, resumed bool) {
 		for o := f.next; o != nil; o = o.next {
 			newest = max(newest, o.born)
 		}
-		since = cmp.Or(since, newest, t.began.UnixNano())
+		since = cmp.Or(since, newest, t.before(f))
 	}
 	t.lookBack(f.path, since, f.cfg)
+}
+
+// before is what the generations of a log that was first seen after the first scan are newer than, in ns since 1970:
+// it may have begun before, while nobody looked. Needs mu.
+func (t *Tailer) before(f *file) int64 {
+	began := t.began.UnixNano()
+	if t.newest > 0 && f.cfg.StartAt != StartAtEnd {
+		return min(t.newest, began)
+	}
+	return began
 }
 
 // precede looks back from f, which was seen first by the name that it has since its rotation: between it and the

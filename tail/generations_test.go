@@ -104,6 +104,102 @@ func TestGenerationsThatACrashCameBefore(t *testing.T) {
 	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "five (stdout)", "four (stdout)", "two (stdout)")
 }
 
+// printed is a line of a container, of now.
+func printed(text string) string {
+	return fmt.Sprintf("%s stdout F %s\n", time.Now().UTC().Format(time.RFC3339Nano), text)
+}
+
+// A generation is found when it has just been compressed: that file is younger than the next generation, which nobody
+// has seen yet, and which is renamed before anybody does.
+func TestAGenerationBehindOneThatWasFoundCompressed(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("0.log")}
+	r.write("0.log", printed("one"))
+	r.start()
+	r.want(r.read(), "one (stdout)")
+	r.rename("0.log", "0.log.20260102-030405")
+	r.write("0.log", printed("two"))
+	r.must(r.tailer.discover(r.path("0.log"), r.now)) // what is between is looked for at the next look
+	r.rename("0.log", "0.log.20260102-030406")
+	r.write("0.log", printed("three"))
+	r.rename("0.log", "0.log.20260102-030407")
+	r.write("0.log", printed("four"))
+	r.tick()
+	r.compress("0.log.20260102-030407")
+	r.want(sorted(r.look()), "three (stdout)", "two (stdout)")
+	r.rename("0.log", "0.log.20260102-030408")
+	r.write("0.log", printed("five"))
+	r.must(r.tailer.discover(r.path("0.log"), r.now))
+	r.want(sorted(append(r.read(), r.pass(20*time.Second)...)), "five (stdout)", "four (stdout)")
+	if s := r.balanced(); s.BytesMissed != 0 {
+		t.Errorf("%d bytes missed", s.BytesMissed)
+	}
+}
+
+// A log begins while nobody looks, and the first scan sees it, or the moment in which it is rotated, and never opens
+// what it saw.
+func TestGenerationsOfALogThatBeganBeforeTheTailer(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		r := newRig(t)
+		r.cfg[0].Include = []string{r.path("*.log")}
+		r.write("0.log", printed("zero"))
+		r.start()
+		r.want(r.read(), "zero (stdout)")
+		r.must(r.tailer.Close())
+		r.write("1.log", printed("one"))
+		r.rename("1.log", "1.log.20260102-030405")
+		r.write("1.log", printed("two"))
+		r.tick()
+		r.create()
+		r.tailer.began = time.Now()
+		if !seen {
+			r.rename("1.log", "1.log.20260102-030406")
+		}
+		found, dirs := r.tailer.see()
+		if seen {
+			r.rename("1.log", "1.log.20260102-030406")
+		}
+		r.write("1.log", printed("three"))
+		r.tailer.compare(found, dirs, r.now)
+		r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "one (stdout)", "three (stdout)", "two (stdout)")
+	}
+}
+
+// A generation that nobody has seen has the inode of one that was compressed, whose turn is about to find that out when
+// it is looked for.
+func TestAGenerationWithTheInodeOfAFileWhoseTurnItIs(t *testing.T) {
+	r := newRig(t)
+	r.maxOpen = 1
+	r.cfg[0].Include = []string{r.path("*.log")}
+	r.write("0.log", "one\n")
+	r.write("1.log", "other\n")
+	r.start()
+	r.want(r.read(), "one", "other") // the first is closed now
+	f := r.tailer.files[r.inode("0.log")]
+	r.rename("0.log", "0.log.20260102-030405")
+	r.compress("0.log.20260102-030405")
+	r.tick()
+	r.write("0.log", "two\n")
+	if r.inode("0.log") != f.id.inode {
+		t.Log("this file system did not use the inode again")
+	}
+	r.rename("0.log", "0.log.20260102-030406")
+	r.write("0.log", "three\n")
+
+	r.tailer.mu.Lock()
+	f.busy = true // as poll has it, before the turn has opened it
+	r.tailer.mu.Unlock()
+	r.must(r.tailer.discover(r.path("0.log"), r.now))
+	got := r.scan()
+	r.tailer.mu.Lock()
+	r.tailer.release(f)
+	r.tailer.mu.Unlock()
+	r.want(sorted(append(got, r.pass(20*time.Second)...)), "three", "two")
+	if s := r.balanced(); s.BytesMissed != 0 {
+		t.Errorf("%d bytes missed", s.BytesMissed)
+	}
+}
+
 // Rotated files move on between a look at a directory and what follows from it: each name that was seen
 // leads to another file by then, and the last one nowhere.
 func TestRotatedFilesThatMoveOnDuringAScan(t *testing.T) {

@@ -119,7 +119,13 @@ func (t *Tailer) sweep(root string, cfg *config, beside []string, places directo
 			told = max(told, unclear)
 		}
 		for _, s := range l.rotated[base] {
-			if s.size == 0 || !t.isUnknown(s) {
+			if s.size == 0 {
+				continue
+			}
+			if v := t.knows(s); v != differs {
+				if v == unclear {
+					told = max(told, unclear)
+				}
 				continue
 			}
 			// After a start there may be hundreds of contents and of files, which are not to be opened for each.

@@ -91,6 +91,15 @@ func (r *rig) rename(from, to string) { r.t.Helper(); r.must(os.Rename(r.path(fr
 func (r *rig) remove(name string)     { r.t.Helper(); r.must(os.Remove(r.path(name))) }
 func (r *rig) truncate(name string)   { r.t.Helper(); r.must(os.Truncate(r.path(name), 0)) }
 
+// compress puts a compressed file in the place of one, as the kubelet does.
+func (r *rig) compress(name string) {
+	r.t.Helper()
+	text, err := os.ReadFile(r.path(name))
+	r.must(err)
+	r.must(os.WriteFile(r.path(name+".gz"), compressed(text), 0o600))
+	r.remove(name)
+}
+
 // tick waits until a file that is made has another birth than one that was made before.
 func (r *rig) tick() {
 	r.t.Helper()

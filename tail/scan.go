@@ -56,13 +56,9 @@ func (t *Tailer) compare(seen []sighting, dirs map[string]bool, now time.Time) m
 		}
 	}
 	for id, f := range t.files {
-		s, ok := at[id]
-		switch {
-		case !ok:
+		if s, ok := at[id]; !ok {
 			t.absent(f, places, now)
-		case t.isReused(f, s):
-			t.replaced(f)
-		default:
+		} else if t.recognize(f, s) {
 			t.meet(f, s, now)
 			delete(at, id)
 		}
@@ -176,14 +172,35 @@ func (t *Tailer) meet(f *file, s sighting, now time.Time) {
 	t.pushIfWritten(f, s)
 }
 
-// isReused says whether the file that has the inode of f now is another one. Only that of a file that
-// is not open can be used again. What was seen may have another name by now, and another file its name.
-func (t *Tailer) isReused(f *file, s sighting) bool {
-	if f.handle != nil || f.busy || f.name == s.path && !f.isWritten(s) {
-		return false
+// recognize says whether s, which has the inode of f, is f. Else f is dropped, or the next scan says. Needs mu.
+func (t *Tailer) recognize(f *file, s sighting) bool {
+	switch f.at(s) {
+	case same:
+		return true
+	case differs:
+		t.replaced(f)
+	default:
+		t.scanSoon()
+	}
+	return false
+}
+
+// at says whether s, which has the inode of f, is f: same, or differs if the inode was used again, which that of an
+// open file cannot be. It is unclear if what was seen has another name by now, and while f is busy with something else.
+func (f *file) at(s sighting) verdict {
+	if f.handle != nil || f.name == s.path && !f.isWritten(s) {
+		return same
 	}
 	id, at, ok := birthAt(s.path)
-	return ok && id == f.id.inode && at != f.id.birth
+	switch {
+	case !ok || id != f.id.inode:
+		return unclear
+	case at == f.id.birth:
+		return same
+	case f.busy: // its turn, or what follows from that, comes first
+		return unclear
+	}
+	return differs
 }
 
 func (f *file) isWritten(s sighting) bool {
@@ -235,8 +252,7 @@ func (t *Tailer) unname(f *file) {
 // old one, as the kubelet gives it. Needs mu.
 func (t *Tailer) absent(f *file, places directories, now time.Time) {
 	if s, ok := places.find(f.name, f.real, f.id.inode); ok {
-		if t.isReused(f, s) {
-			t.replaced(f)
+		if !t.recognize(f, s) {
 			return
 		}
 		if s.path != f.name || f.gone {
@@ -398,13 +414,12 @@ func (t *Tailer) discover(path string, now time.Time) error {
 	if t.closed {
 		return nil
 	}
-	if f := t.files[st.inode]; f != nil && !t.isReused(f, s) {
+	f := t.files[st.inode]
+	if f != nil && t.recognize(f, s) {
 		t.meet(f, s, now)
-		return nil
-	} else if f != nil {
-		t.replaced(f)
+	} else if t.files[st.inode] == nil {
+		t.meetNew(s, false)
 	}
-	t.meetNew(s, false)
 	return nil
 }
 
