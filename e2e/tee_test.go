@@ -108,7 +108,7 @@ func TestATeeEndsWithItsGrace(t *testing.T) {
 	if err := tee.Wait(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begun); took < 300*time.Millisecond || took > 10*time.Second {
+	if took := time.Since(begun); took < 300*time.Millisecond {
 		t.Errorf("it ended after %s", took)
 	}
 }

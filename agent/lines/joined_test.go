@@ -85,7 +85,7 @@ func TestHugeTextsAreReadInOnePass(t *testing.T) {
 		e.Begin(resource)
 		start := time.Now()
 		e.Add(text, observed, observed, "", false, false)
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > time.Minute { // it takes milliseconds; more than one pass would take hours
 			t.Errorf("2 MiB of %q took %s", part, took)
 		}
 		decode1(t, e)
