@@ -119,14 +119,13 @@ func copyIn(in *os.File, stop *gate, toOut, toFile *queue) error {
 	held := 0 // bytes of a line that the file does not have yet
 	rest := lastly
 	for {
-		ready, err := stop.wait(in, unix.POLLIN)
+		ready, over, err := stop.wait(in, unix.POLLIN)
 		n := 0
-		if !ready && err == nil && rest > 0 {
-			ready = hasMore(in)
-			rest -= chunk
-		}
-		if ready {
+		if ready = ready && rest > 0; ready {
 			n, err = in.Read(buf[held:])
+		}
+		if over {
+			rest -= n
 		}
 		if n > 0 {
 			toOut.put(buf[held : held+n])
@@ -148,17 +147,6 @@ func copyIn(in *os.File, stop *gate, toOut, toFile *queue) error {
 				return nil
 			}
 			return fmt.Errorf("read: %w", err)
-		}
-	}
-}
-
-// hasMore says whether f can be read without waiting.
-func hasMore(f *os.File) bool {
-	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds, 0)
-		if err != unix.EINTR {
-			return n > 0 && err == nil
 		}
 	}
 }
@@ -187,8 +175,8 @@ func (g *gate) close() {
 	}
 }
 
-// wait waits until f can be read or written, or has ended. It is not ready when the gate is open.
-func (g *gate) wait(f *os.File, events int16) (ready bool, err error) {
+// wait waits until f can be read or written, or has ended: ready. It does not wait when the gate is open.
+func (g *gate) wait(f *os.File, events int16) (ready, open bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: events}}
 	if g.r != nil {
 		fds = append(fds, unix.PollFd{Fd: int32(g.r.Fd()), Events: unix.POLLIN})
@@ -198,11 +186,9 @@ func (g *gate) wait(f *os.File, events int16) (ready bool, err error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return false, fmt.Errorf("poll: %w", err)
-		case len(fds) > 1 && fds[1].Revents != 0:
-			return false, nil
+			return false, false, fmt.Errorf("poll: %w", err)
 		default:
-			return true, nil
+			return fds[0].Revents != 0, len(fds) > 1 && fds[1].Revents != 0, nil
 		}
 	}
 }

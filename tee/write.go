@@ -24,8 +24,8 @@ func writeOut(out *os.File, q *queue, stop *gate, v *voice) {
 			it.data = []byte("\n") // the next line begins a new one
 		}
 		for data := it.data; len(data) > 0; {
-			ready, err := stop.wait(out, unix.POLLOUT)
-			if !ready && err == nil {
+			_, open, err := stop.wait(out, unix.POLLOUT)
+			if open {
 				v.say("stdout: %d bytes could not be written", q.left())
 				q.close()
 				return
