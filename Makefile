@@ -83,7 +83,7 @@ upgrade: engine ## builds of 2076144 and of FROM give way to this tree under loa
 
 .PHONY: kubernetes
 kubernetes: ## build Kubernetes' API server (once, 9 minutes of processor time), and have it judge deploy/kubernetes
-	dir=$$(GO="$(GO)" e2e/kubeapiserver/build.sh) && $(GO) -C e2e/manifests test -count=1 -v -run APIServer . -apiserver "$$dir"
+	dir=$$(GO="$(GO)" e2e/kubeapiserver/build.sh) && $(GO) -C e2e/manifests test -tags apiserver -count=1 -v -run APIServer . -apiserver "$$dir"
 
 .PHONY: corpus
 corpus: ## run the loggers that agent/lines is tested with again; golden comes after it

@@ -100,7 +100,7 @@ func (p *printer) begin(name string) {
 
 // burst calls print often, until ctx is done.
 func burst(ctx context.Context, r *rand.Rand, print func() error) error {
-	for pause(ctx, randomTime(r, time.Millisecond, 40*time.Millisecond)) {
+	for kit.Pause(ctx, randomTime(r, time.Millisecond, 40*time.Millisecond)) {
 		for range 1 + r.IntN(8) {
 			if err := print(); err != nil {
 				return err
@@ -226,7 +226,7 @@ func (s *soak) comeAndGo(ctx context.Context, pods, name string, r *rand.Rand) e
 			if err != nil {
 				return err
 			}
-			if !removed && !pause(ctx, 20*time.Millisecond) {
+			if !removed && !kit.Pause(ctx, 20*time.Millisecond) {
 				return nil
 			}
 		}
@@ -261,7 +261,7 @@ func (s *soak) logrotates(ctx context.Context, random func() *rand.Rand) {
 func (s *soak) logrotate(ctx context.Context, l *logrotate, r *rand.Rand) error {
 	const most = 10_000 // rotated files
 	const second = 1100 // ms: in one, a date would be the same
-	for pause(ctx, time.Duration(second+r.IntN(2000))*time.Millisecond) {
+	for kit.Pause(ctx, time.Duration(second+r.IntN(2000))*time.Millisecond) {
 		err := s.gate.pass(func(open bool) error {
 			s.rotations.Add(1)
 			keep := most
@@ -280,7 +280,7 @@ func (s *soak) logrotate(ctx context.Context, l *logrotate, r *rand.Rand) error 
 		if !l.mode.reopens {
 			continue
 		}
-		pause(ctx, randomTime(r, 0, 300*time.Millisecond)) // until the program has heard
+		kit.Pause(ctx, randomTime(r, 0, 300*time.Millisecond)) // until the program has heard
 		if err := l.log.reopen(); err != nil {
 			return err
 		}
@@ -314,7 +314,7 @@ func (s *soak) uvicorn(ctx context.Context, pods string, r *rand.Rand) *uvicorn 
 		}
 	})
 	s.act("requests", func() error {
-		for pause(ctx, randomTime(r, time.Millisecond, 50*time.Millisecond)) {
+		for kit.Pause(ctx, randomTime(r, time.Millisecond, 50*time.Millisecond)) {
 			path, want := "/ok?"+access.next(), 200
 			fails := r.IntN(8) == 0
 			if fails {

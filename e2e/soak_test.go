@@ -118,18 +118,6 @@ func (s *soak) act(name string, f func() error) {
 	})
 }
 
-// pause waits d, and says whether ctx is still not done.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 func randomTime(r *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)))
 }
@@ -203,12 +191,12 @@ func (s *soak) torment(r *rand.Rand) (kills int) {
 	s.settle()
 	s.gate.set(true)
 	for next := s.began; time.Since(s.began) < *soakTime && !s.t.Failed(); {
-		pause(s.t.Context(), randomTime(r, 500*time.Millisecond, 3*time.Second))
+		kit.Pause(s.t.Context(), randomTime(r, 500*time.Millisecond, 3*time.Second))
 		s.gate.set(false)
 		s.event("gate closed")
 		s.settle() // what was destroyed before is read
 		for range 1 + r.IntN(4) {
-			pause(s.t.Context(), randomTime(r, 0, time.Second))
+			kit.Pause(s.t.Context(), randomTime(r, 0, time.Second))
 			s.account()
 			switch r.IntN(6) {
 			case 0:
@@ -226,7 +214,7 @@ func (s *soak) torment(r *rand.Rand) (kills int) {
 				s.agent.kill()
 			}
 			kills++
-			pause(s.t.Context(), randomTime(r, 0, 1500*time.Millisecond))
+			kit.Pause(s.t.Context(), randomTime(r, 0, 1500*time.Millisecond))
 			s.agent.start()
 			s.agent.healthy()
 			s.event("agent is back")
@@ -278,7 +266,7 @@ func (s *soak) settle() {
 			s.t.Errorf("%d lines of %d are not there after %s: %s", want-there, want, arrival, s.missing(names, from, upTo))
 			return
 		}
-		pause(s.t.Context(), 200*time.Millisecond)
+		kit.Pause(s.t.Context(), 200*time.Millisecond)
 	}
 	s.event("%d lines are there after %s", want, time.Since(s.settledAt))
 }

@@ -1,3 +1,5 @@
+//go:build apiserver
+
 package manifests
 
 import (
@@ -9,7 +11,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"flag"
-	"io"
 	"net"
 	"net/http"
 	"os/exec"
@@ -95,16 +96,7 @@ func (a *server) do(method, path string, body []byte) (int, string) {
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/yaml")
 	}
-	resp, err := a.http.Do(req)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return resp.StatusCode, string(text)
+	return answer(a.http.Do(req))
 }
 
 // clusterWide are the kinds without a namespace.
@@ -158,7 +150,7 @@ func (a *server) apply(o runtime.Object, forReal bool) (int, string) {
 // workloads would make.
 func TestTheAPIServerTakesEveryManifest(t *testing.T) {
 	if *apiserver == "" {
-		t.Skip("make kubernetes runs it")
+		t.Fatal("-apiserver names no directory: run make kubernetes")
 	}
 	a := startAPI(t)
 	for _, o := range build(t, filepath.Join(kubernetes, "spillway")).objects { // what others need to be there

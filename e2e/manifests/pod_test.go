@@ -377,7 +377,11 @@ func (p *pod) client() *http.Client {
 }
 
 func (p *pod) get(port int, path string) (int, string) {
-	resp, err := p.client().Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+	return answer(p.client().Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path)))
+}
+
+// answer is the code and the body of a response, or 0 and why there is none.
+func answer(resp *http.Response, err error) (int, string) {
 	if err != nil {
 		return 0, err.Error()
 	}

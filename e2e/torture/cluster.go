@@ -229,7 +229,7 @@ func (c *cluster) nodes() []*node {
 
 // watch starts again what ended by itself, which is found in the end.
 func (c *cluster) watch(ctx context.Context) {
-	for wait(ctx, 500*time.Millisecond) {
+	for kit.Pause(ctx, 500*time.Millisecond) {
 		for _, p := range c.processes() {
 			if p.down() && p.turn.TryLock() {
 				if err := p.start(); err != nil {

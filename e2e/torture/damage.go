@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A generation is what `spillway wal ls --json` says of one.
@@ -58,7 +60,7 @@ func (c *cluster) damage(ctx context.Context, a *agent, r *rand.Rand) (then func
 	if err == nil && len(sealed(all)) == 0 {
 		// All that was not delivered is in the newest generations: another start begins newer ones.
 		c.back(a.process)
-		wait(ctx, newerTime)
+		kit.Pause(ctx, newerTime)
 		c.event("kill %s again", a.name)
 		c.kills.add(a.name)
 		a.kill()

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // What befalls processes and the disk. faults_net.go has what befalls connections.
@@ -35,7 +37,7 @@ func (c *cluster) kill(p *process, r *rand.Rand) func(context.Context) {
 		c.event("kill %s for %s", p.name, away)
 		c.kills.add(p.name)
 		p.kill()
-		wait(ctx, away)
+		kit.Pause(ctx, away)
 		c.back(p)
 	}
 }
@@ -64,7 +66,7 @@ func (c *cluster) killAgent(a *agent, r *rand.Rand) func(context.Context) {
 		if damage {
 			then = c.damage(ctx, a, own)
 		}
-		wait(ctx, away)
+		kit.Pause(ctx, away)
 		c.back(a.process)
 		then()
 	}
@@ -83,7 +85,7 @@ func (c *cluster) suspend(p *process, r *rand.Rand) func(context.Context) {
 		defer p.turn.Unlock()
 		c.event("suspend %s for %s", p.name, d)
 		p.signal(syscall.SIGSTOP)
-		wait(ctx, d)
+		kit.Pause(ctx, d)
 		p.signal(syscall.SIGCONT)
 	}
 }
@@ -99,7 +101,7 @@ func (c *cluster) fillDisk(full *sync.Mutex, r *rand.Rand) func(context.Context)
 		if err := c.disk.fill(); err != nil {
 			c.found("fill the disk: %v", err)
 		}
-		wait(ctx, d)
+		kit.Pause(ctx, d)
 		if err := c.disk.empty(); err != nil {
 			c.found("empty the disk: %v", err)
 		}

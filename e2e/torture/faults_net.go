@@ -20,7 +20,7 @@ type proxy struct {
 // during has weather w for d, or until ctx is done.
 func (p *proxy) during(ctx context.Context, w kit.Weather, d time.Duration) {
 	p.Set(w)
-	wait(ctx, d)
+	kit.Pause(ctx, d)
 	p.Set(kit.Weather{})
 }
 
@@ -43,7 +43,7 @@ func (c *cluster) loseAnswers(r *rand.Rand) func(context.Context) {
 	d := between(r, time.Second, 6*time.Second)
 	return c.onProxy(r, fmt.Sprintf("loses answers for %s", d), func(ctx context.Context, p *proxy) {
 		p.Set(kit.Weather{Deaf: true})
-		wait(ctx, d)
+		kit.Pause(ctx, d)
 		p.Cut()
 		p.Set(kit.Weather{})
 	})

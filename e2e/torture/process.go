@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A process is a program that is started again and again, with the same arguments.
@@ -135,7 +137,7 @@ func (p *process) up(ctx context.Context) error {
 		if _, err := get(p.health); err == nil {
 			return nil
 		}
-		if !wait(ctx, 20*time.Millisecond) {
+		if !kit.Pause(ctx, 20*time.Millisecond) {
 			return fmt.Errorf("%s does not answer at %s; see %s", p.name, p.health, p.output)
 		}
 	}

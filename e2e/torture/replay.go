@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // copyGeneration copies a generation to a log of its own, with the header of the next one, which
@@ -104,7 +106,7 @@ func (c *cluster) replay(ctx context.Context, copied string) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		err := cmd.Run()
 		c.event("replay %s: %v, %s", copied, err, strings.TrimSpace(said.String()))
-		if err == nil || try == replayTries || !wait(ctx, replayPause) {
+		if err == nil || try == replayTries || !kit.Pause(ctx, replayPause) {
 			return err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A schedule does harm. What it does, to whom and for how long follows from the seed; what that
@@ -61,7 +63,7 @@ func (s *schedule) add(name string, weight int, begin func(*rand.Rand) func(cont
 // run does one thing after the other, some overlapping, until ctx is done and all is healed.
 func (s *schedule) run(ctx context.Context) {
 	defer s.under.Wait()
-	for wait(ctx, between(s.r, s.gap[0], s.gap[1])) {
+	for kit.Pause(ctx, between(s.r, s.gap[0], s.gap[1])) {
 		f, do := s.pick()
 		if do == nil {
 			continue

@@ -96,7 +96,7 @@ func (c *cluster) torment(ctx context.Context, w *writers, o options) {
 	defer beside.Wait()
 	beside.Go(func() { w.write(ctx) })
 	beside.Go(func() {
-		for wait(ctx, progressEvery) {
+		for kit.Pause(ctx, progressEvery) {
 			fmt.Fprintln(o.out, c.progress(w))
 		}
 	})
@@ -186,16 +186,4 @@ func (c *cluster) left() string {
 		left = append(left, fmt.Sprintf("%d replays", n))
 	}
 	return strings.Join(left, "; ")
-}
-
-// wait waits d, and says whether ctx is still not done.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

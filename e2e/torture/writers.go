@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/spillway-io/spillway/e2e/kit"
 )
 
 // A writer sends its own numbers, one request after the other.
@@ -89,7 +91,7 @@ func (w *writer) write(ctx context.Context, start time.Time) {
 			pause = max(pause, afterFailure)
 		}
 		if pause > 0 {
-			wait(ctx, pause)
+			kit.Pause(ctx, pause)
 		}
 	}
 }
