@@ -13,8 +13,9 @@ import (
 // A candidate is an unknown file, opened to see what it holds.
 type candidate struct {
 	*file
-	seen sighting
-	head []byte
+	seen   sighting
+	head   []byte
+	shared int64 // bytes that it has in common with the content that whose found
 }
 
 // openCandidate opens the file that s is a sighting of. It is nil if it was another one by then.
@@ -96,7 +97,7 @@ func (c *candidate) holds(of *content) (v verdict, shared int64) {
 	if c.zip == nil && c.size < end {
 		return less, c.size
 	}
-	if c.zip != nil && c.size == end&math.MaxUint32 && !c.isUnfinished() {
+	if c.zip != nil && c.size == end&math.MaxUint32 && !c.isUnfinished() && c.isTimed() {
 		return same, end // to the byte; nothing is left to read
 	}
 	switch ok, err := of.seam.holds(c.source()); {
@@ -112,9 +113,17 @@ func (c *candidate) holds(of *content) (v verdict, shared int64) {
 	return differs, 0
 }
 
-// copyOf is same or less, for a copy of a content, which may be shorter than any hash can tell.
-func (c *candidate) copyOf(of *content) verdict {
-	if v, _ := c.holds(of); v == same || c.zip == nil && c.size >= of.done.end() {
+// copyOf is holds for what was seen to be a copy of the content, which may be shorter than any hash can tell. What was
+// compared then is not decompressed again.
+func (c *candidate) copyOf(of *content, was twin) verdict {
+	if end := of.done.end(); c.zip != nil && was.shared == end && c.size == end&math.MaxUint32 {
+		return same
+	}
+	v, _ := c.holds(of)
+	switch {
+	case v != differs || len(c.head) >= firstRung:
+		return v
+	case c.zip == nil && c.size >= of.done.end():
 		return same
 	}
 	return less
@@ -126,7 +135,14 @@ func (c *candidate) against(f *file) (v verdict, shared int64) {
 	of := f.content()
 	switch {
 	case f.zip != nil || f.handle == nil && (f.gone || f.name != f.path && of.id.head.n > 0):
-		return c.holds(&of) // it is not written to in place
+		// It is not written to in place. Before it is read it is known by its beginning only, which others may have, too.
+		switch v, shared = c.holds(&of); {
+		case v != same || shared > 0 || f.isAway():
+			return v, shared
+		case f.zip != nil && c.zip != nil && f.size != c.size:
+			return differs, 0
+		}
+		return unclear, 0
 	case f.handle != nil:
 		return c.beside(f.handle, &of)
 	}
@@ -165,7 +181,7 @@ func (c *candidate) beside(h *os.File, of *content) (v verdict, shared int64) {
 		return differs, 0
 	case of.id.head.n == 0:
 		return unclear, 0 // its first turn comes soon; if it is truncated before, nobody knows that it held that
-	case c.zip != nil && c.size == st.size&math.MaxUint32:
+	case c.zip != nil && c.size == st.size&math.MaxUint32 && c.isTimed():
 		return same, st.size
 	case c.zip != nil:
 		return c.holds(of)
@@ -212,7 +228,7 @@ func (c *content) isIn(h io.ReaderAt, size int64, head []byte) (bool, error) {
 // content it inherits, or the one it has. Needs mu.
 func (t *Tailer) begin(c *candidate, path string, inherits *content) *file {
 	f := c.file
-	f.reader, f.path, f.born = newReader(rand.Uint64(), f.id, f.cfg, &t.budget), path, c.contentBirth()
+	f.reader, f.path = newReader(rand.Uint64(), f.id, f.cfg, &t.budget), path
 	f.rungs = rungsOf(c.head)
 	switch {
 	case inherits != nil:
@@ -227,29 +243,23 @@ func (t *Tailer) begin(c *candidate, path string, inherits *content) *file {
 			}
 		}
 	}
+	f.root = rootOf(f.path)
+	if f.born == 0 {
+		// Of what was there before us nothing older counts as unseen at a later start either.
+		f.born = max(c.contentBirth(), t.floor(f.root, f.cfg))
+	}
 	f.rotated = f.name != f.path
 	f.flushAt = never
 	f.moved = true // so that the next look begins to count
 	h := f.handle
 	f.handle = nil
 	t.files[f.id.inode] = f
-	f.root = rootOf(f.path)
 	f.next, t.origins[f.root] = t.origins[f.root], f
 	f.bucket = t.bucket(f)
 	t.name(f)
 	t.attach(f, h)
 	t.push(f)
 	return f
-}
-
-// contentBirth is when the file was made that had the content first, as far as can be told: a compressed one is
-// younger, also than what was written after it. Times of files are as coarse as the kernel's tick, those of lines are not.
-func (c *candidate) contentBirth() int64 {
-	const tick = int64(10 * time.Millisecond)
-	if c.zip == nil {
-		return c.id.birth
-	}
-	return min(c.id.birth, c.firstWritten()-tick)
 }
 
 // tooMany says whether there is no room for another file. Needs mu.
@@ -262,14 +272,45 @@ func (t *Tailer) tooMany(path string) bool {
 	return full
 }
 
-// firstWritten is when the first line was written, if it says so, else the last one.
-func (c *candidate) firstWritten() int64 {
-	line, _, _ := bytes.Cut(c.head, newline)
-	if p, ok := parseCRI(line); ok {
-		return p.time.UnixNano()
+// tick is as coarse as the kernel's times of files may be, in ns; those of lines are not.
+const tick = int64(10 * time.Millisecond)
+
+// contentBirth is when the file was made that had the content first, as far as can be told: a compressed one is
+// younger, also than what was written after it.
+func (c *candidate) contentBirth() int64 {
+	first := c.firstWritten() - tick
+	if c.id.birth > 0 {
+		return min(c.id.birth, first)
 	}
-	if p, _, ok := parseDocker(line, nil); ok {
-		return p.time.UnixNano()
+	return first
+}
+
+// firstWritten is when what it holds began to be written, in ns since 1970: when its first line says that it was, else
+// when the file was made, or, if that is compressed or the file system does not keep it, was written last.
+func (c *candidate) firstWritten() int64 {
+	if at, ok := c.lineTime(); ok {
+		return at
+	}
+	if c.zip == nil && c.id.birth > 0 {
+		return c.id.birth
 	}
 	return c.seen.modified.UnixNano()
+}
+
+// isTimed says whether its first line has a time, as no other file begins with.
+func (c *candidate) isTimed() bool {
+	_, ok := c.lineTime()
+	return ok
+}
+
+// lineTime is when its first line was written, in ns since 1970, if that says so.
+func (c *candidate) lineTime() (at int64, ok bool) {
+	line, _, _ := bytes.Cut(c.head, newline)
+	if p, ok := parseCRI(line); ok {
+		return p.time.UnixNano(), true
+	}
+	if p, _, ok := parseDocker(line, nil); ok {
+		return p.time.UnixNano(), true
+	}
+	return 0, false
 }

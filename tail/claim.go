@@ -10,7 +10,7 @@ import (
 // is left alone until that one is gone. Then, and if it cannot be told yet, there is no candidate; else it is
 // the caller's. Needs mu.
 func (t *Tailer) claim(s sighting, root string) (*candidate, verdict) {
-	if was, ok := t.copies[s.inode]; ok && was.seen() == s.seen() && t.isRead(was) {
+	if t.isCopy(s) {
 		return nil, same
 	}
 	c, err := t.openCandidate(s)
@@ -35,7 +35,7 @@ func (t *Tailer) claim(s sighting, root string) (*candidate, verdict) {
 	switch {
 	case f != nil:
 		if len(t.copies) < maxFiles {
-			t.copies[s.inode] = twin{s, f, f.key}
+			t.copies[s.inode] = twin{s, f, f.key, c.shared}
 		}
 	case o != nil && o.givenUp:
 		t.cover(c, o.path, o.born, spans{}.add(0, c.size))
@@ -75,14 +75,20 @@ func (t *Tailer) whose(c *candidate, root string) (found verdict, f *file, o *co
 		case v == unclear || v == stale:
 			open = max(open, v)
 		case v != differs && (shared > most || shared == most && v == same && found == less):
-			found, most = v, shared
+			found, most, c.shared = v, shared, shared
 			return true
 		}
 		return false
 	}
 	for other := range t.lost() {
 		if tw, ok := t.copies[c.id.inode]; ok && tw.key == other.key && tw.seen() == c.seen.seen() {
-			return c.copyOf(other), nil, other // it was seen to be a copy
+			switch v := c.copyOf(other, tw); v {
+			case differs: // it went on otherwise
+			case same, less:
+				return v, nil, other
+			default:
+				return v, nil, nil
+			}
 		}
 		if other.root == root && !other.beginsOtherwise(c.head) && better(c.holds(other)) {
 			o = other

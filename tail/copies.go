@@ -8,8 +8,9 @@ import (
 // A twin is a file that holds what another one holds, which is read instead of it.
 type twin struct {
 	sighting
-	of  *file
-	key uint64
+	of     *file
+	key    uint64
+	shared int64 // bytes that were compared
 }
 
 // isKept says whether a twin need not be looked at again: what it is a copy of is still read, or waits for its
@@ -30,6 +31,12 @@ func (t *Tailer) isKept(tw twin) bool {
 func (t *Tailer) isRead(tw twin) bool {
 	f := tw.of
 	return t.files[f.id.inode] == f && f.key == tw.key && !f.isAway()
+}
+
+// isCopy says whether the file of s was seen to be a copy of one that is still read. Needs mu.
+func (t *Tailer) isCopy(s sighting) bool {
+	was, ok := t.copies[s.inode]
+	return ok && was.seen() == s.seen() && t.isRead(was)
 }
 
 // cover takes in a candidate that holds what is safe elsewhere, a part of it: that is not read. Needs mu.

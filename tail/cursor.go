@@ -24,7 +24,8 @@ import (
 //	    skip, length  uvarint, uvarint  from the end of the span before (at first from 0)
 //
 //	progress with a seam: the same, and behind it
-//	  born     varint          when the file was made that had the content first, as birth
+//	  born     varint          what is older of the same log was there before us: when the file was made that had the
+//	                           content first, or, if that was before the log was first tailed, that; as birth
 //	  end      uvarint         where in the file the seam ends
 //	  seam     u8, u64         length and FNV-1a hash of the bytes before that
 //	  rungs    u32 each        lower halves of the hashes of the first 16, 32, 64, 128, 256 and 512 bytes,

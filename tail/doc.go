@@ -16,8 +16,9 @@
 // and is read on from there. A copy beside a file that is still read is left alone until then. Whose
 // content an unknown file holds is asked in one place, claim.go.
 //
-// Files that a path had between two looks, or while nobody looked, are found by the same names: those
-// that are in no known file and were written after the ones that are known.
+// Files that a path had between two looks, or while nobody looked, are found by the same names: those that hold
+// no content that is known, and are younger than the oldest one of that log (generations.go). All that lies beside a
+// log is looked at again whenever it is rotated, so that what was there for too short a time to be told is told later.
 //
 // # What is promised
 //
@@ -63,7 +64,8 @@
 //
 // # Limits
 //
-// A line that a rotation cuts in two, a half in each file, comes out as two lines. A content that is
+// A rotated file that nobody saw before, that begins for 1024 bytes as a content that lost its file, and is shorter, is taken
+// for a copy that was made of that one earlier. A line that a rotation cuts in two, a half in each file, comes out as two lines. A content that is
 // written over with the very same bytes, up to where it was read, is taken for what it was. What is
 // written between a copy and the truncation behind it (copytruncate) is read if it is looked at in that
 // time. A line in pieces with lines of the other stream between more than 128 of them is ended there.

@@ -31,7 +31,7 @@ type file struct {
 	written  time.Time     // the file's own time of modification, at the last turn
 	safe     seam          // of the last chunk that was taken
 	rungs    rungs         // of what was there at the last turn
-	born     int64         // when the file was made that had the content first, in ns since 1970
+	born     int64         // when the file was made that had the content first, or the log's floor, in ns since 1970
 	links    uint64        // 0: removed, and only the handle keeps it
 
 	bucket *bucket // nil: no limit

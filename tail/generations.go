@@ -7,72 +7,92 @@ import (
 	"time"
 )
 
-// A round is what a path may have been through since a time, in ns since 1970.
-type round struct {
-	path  string
-	since int64
-	cfg   *config
-	from  time.Time // when it began to be looked for
-	begun int       // files that were found
-	lost  *content  // what is missed if there are none
+// A search looks for the files of a log that are unknown: those that came and went by its name between two looks, or
+// while nobody looked. It looks at all that lies beside the log, whatever was looked at before: a generation that one
+// search could not tell, or did not see, is there at the next, which every rotation asks for.
+type search struct {
+	root   string
+	beside []string // the names that its files are rotated from: root, and where links lead to
+	cfg    *config
+	from   time.Time  // when it was last asked for
+	begun  int        // files that were found
+	lost   []*content // what is missed if there are none
 }
 
-// generations begins with the rotated files of a path that are unknown and were written since:
-// those that came and went by that name between two looks, or while nobody looked. It says whether
-// these are all: there may be some that cannot be told yet. Needs mu.
-func (t *Tailer) generations(r *round, places directories) (all bool) {
-	type unseen struct {
-		*candidate
-		written int64
+// lookBack asks for a search for files of the log of f. Needs mu.
+func (t *Tailer) lookBack(f *file) { t.search(f.root, f.cfg, f.path, f.name, f.real) }
+
+// search asks for one for a log, beside files of which it has these names. Needs mu.
+func (t *Tailer) search(root string, cfg *config, names ...string) *search {
+	r := t.searches[root]
+	if r == nil {
+		r = &search{root: root, beside: []string{root}, cfg: cfg}
+		t.searches[root] = r
 	}
+	r.from = t.clock()
+	for _, name := range names {
+		if from := rootOf(name); name != "" && !slices.Contains(r.beside, from) {
+			r.beside = append(r.beside, from)
+		}
+	}
+	return r
+}
+
+// floor is the age of what was there before us, and is left alone if the globs do not match it, in ns since 1970: of a log
+// that has a position all that is older than what is known of it. One that has none may have begun while
+// nobody looked; then all of it is newer than any file that has a position, of whatever path. Needs mu.
+func (t *Tailer) floor(root string, cfg *config) int64 {
+	began := t.began.UnixNano()
+	if born := t.known[root]; born > 0 {
+		return min(born, began)
+	}
+	if t.newest > 0 && cfg.StartAt != StartAtEnd {
+		return min(t.newest, began)
+	}
+	return began
+}
+
+// generations begins with the files that r looks for. It says whether these are all: there may be some that cannot be
+// told yet. Needs mu.
+func (t *Tailer) generations(r *search, places directories) (all bool) {
 	var (
-		fresh []unseen
+		fresh []*candidate
 		told  = differs
-		l     = places.list(filepath.Dir(r.path))
+		floor = t.floor(r.root, r.cfg)
 	)
-	if l.torn {
-		told = unclear
+	for _, base := range r.beside {
+		l := places.list(filepath.Dir(base))
+		if l.torn {
+			told = max(told, unclear)
+		}
+		for _, s := range l.rotated[base] {
+			if s.modified.UnixNano()+tick <= floor {
+				continue
+			}
+			c, v := t.unseen(s, r)
+			switch {
+			case c == nil:
+				if v != same {
+					told = max(told, v)
+				}
+				continue
+			case c.firstWritten() <= floor:
+				c.close()
+				continue
+			}
+			fresh = append(fresh, c)
+		}
 	}
-	for _, s := range l.rotated[r.path] {
-		if s.modified.UnixNano() <= r.since || t.find(s.path) != nil {
-			continue // those that the globs match come by themselves
-		}
-		if v := t.knows(s); v != differs {
-			if v == unclear {
-				told = max(told, unclear)
-			}
-			continue
-		}
-		if s.size == 0 {
-			if t.clock().Sub(s.modified) < patience {
-				told = max(told, unclear) // it may be a copy that is slow to come
-			}
-			continue
-		}
-		s.cfg = r.cfg
-		c, v := t.claim(s, r.path)
-		switch {
-		case c == nil:
-			if v != same {
-				told = max(told, v)
-			}
-			continue
-		case c.firstWritten() <= r.since:
-			c.close()
-			continue
-		}
-		fresh = append(fresh, unseen{c, c.firstWritten()})
-	}
-	slices.SortFunc(fresh, func(a, b unseen) int { return cmp.Compare(a.written, b.written) })
+	slices.SortFunc(fresh, func(a, b *candidate) int { return cmp.Compare(a.firstWritten(), b.firstWritten()) })
 	for _, c := range fresh {
-		if v, _, _ := t.whose(c.candidate, r.path); v != differs { // of one that was only begun here
+		if v, _, _ := t.whose(c, r.root); v != differs { // of one that was only begun here
 			c.close()
 			told = max(told, unclear)
 			continue
 		}
-		t.log.Info("log file was rotated while nobody looked, reading it", "path", r.path, "name", c.name)
+		t.log.Info("log file was rotated while nobody looked, reading it", "path", r.root, "name", c.name)
 		t.stats.Rotations++
-		t.begin(c.candidate, r.path, nil)
+		t.begin(c, r.root, nil)
 		r.begun++
 	}
 	switch {
@@ -82,10 +102,28 @@ func (t *Tailer) generations(r *round, places directories) (all bool) {
 		t.scanSoon()
 		return false
 	}
-	if r.lost != nil && r.begun == 0 && !t.isFoundAgain(r.lost) {
-		t.missedContent(r.lost)
+	for _, o := range r.lost {
+		if r.begun == 0 && !t.isFoundAgain(o) {
+			t.missedContent(o)
+		}
 	}
 	return true
+}
+
+// unseen opens the file of s, if it holds what nobody has seen. Else, and if that cannot be told yet, it is nil. Needs mu.
+func (t *Tailer) unseen(s sighting, r *search) (*candidate, verdict) {
+	switch v := t.knows(s); {
+	case v != differs:
+		return nil, v
+	case t.isCopy(s):
+		return nil, same
+	case s.size == 0 && t.clock().Sub(s.modified) >= patience:
+		return nil, same // else it may be a copy that is slow to come
+	case s.size == 0, t.find(s.path) != nil:
+		return nil, unclear // the next scan begins with what the globs match, unless it is compressed before
+	}
+	s.cfg = r.cfg
+	return t.claim(s, r.root)
 }
 
 // isFoundAgain says whether a content into which nobody had looked seems to be in a file that the globs
@@ -97,62 +135,6 @@ func (t *Tailer) isFoundAgain(o *content) bool {
 		}
 	}
 	return false
-}
-
-// succeed notes that f has the place of another file, or a new one, between which and f there may
-// have been more. Needs mu.
-func (t *Tailer) succeed(f *file, first, resumed bool) {
-	since, ok := t.known[f.path]
-	if first {
-		// What is older than all that we know was there before us, and is left alone. Where the file system
-		// does not say how old files are, only a file that is not there any more had successors.
-		// What is newer than any file that we know, of whatever path, was not.
-		if !ok && f.cfg.StartAt != StartAtEnd {
-			since, ok = t.newest, t.newest > 0
-		}
-		if !ok || resumed && since == 0 {
-			return
-		}
-	} else {
-		// What had the path at the first scan may have been renamed before it was opened: then this is the
-		// first one that has it, and there may be more before it than since the newest that is known.
-		delete(t.known, f.path)
-		newest := int64(0)
-		for o := f.next; o != nil; o = o.next {
-			newest = max(newest, o.born)
-		}
-		since = cmp.Or(since, newest, t.before(f))
-	}
-	t.lookBack(f.path, since, f.cfg)
-}
-
-// before is what the generations of a log that was first seen after the first scan are newer than, in ns since 1970:
-// it may have begun before, while nobody looked. Needs mu.
-func (t *Tailer) before(f *file) int64 {
-	began := t.began.UnixNano()
-	if t.newest > 0 && f.cfg.StartAt != StartAtEnd {
-		return min(t.newest, began)
-	}
-	return began
-}
-
-// precede looks back from f, which was seen first by the name that it has since its rotation: between it and the
-// one before that is known there may have been more. Needs mu.
-func (t *Tailer) precede(f *file) {
-	newest := int64(0)
-	for o := t.origins[f.root]; o != nil; o = o.next {
-		if o != f && o.born < f.born {
-			newest = max(newest, o.born)
-		}
-	}
-	if newest > 0 {
-		t.lookBack(f.root, newest, f.cfg)
-	}
-}
-
-// lookBack begins a round. Needs mu.
-func (t *Tailer) lookBack(path string, since int64, cfg *config) {
-	t.rounds = append(t.rounds, &round{path: path, since: since, cfg: cfg, from: t.clock()})
 }
 
 // recollect looks back, at the first scan, at files with a position that are not there any more:
@@ -175,7 +157,7 @@ func (t *Tailer) recollect(at map[inode]sighting) {
 		t.orphans = append(t.orphans, &content{progress: p, cfg: cfg, root: root, name: p.path, size: -1, since: t.clock(), away: true})
 		if !there[root] {
 			there[root] = true
-			t.lookBack(root, t.known[root], cfg)
+			t.search(root, cfg, p.path)
 		}
 	}
 }

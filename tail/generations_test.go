@@ -3,6 +3,7 @@ package tail
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -273,4 +274,110 @@ func TestFilesThatAreGoneAreBounded(t *testing.T) {
 	}
 	r.restart()
 	r.want(r.pass(time.Minute))
+}
+
+// Copies of a log from before the first start are nobody's business, not at the next start either, though the file that
+// they were made of is older than they are.
+func TestCopiesFromBeforeTheFirstStartAreLeftAlone(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Include = []string{c.Include[0][:len(c.Include[0])-1]} })
+	r.write("app.log", "old\n")
+	r.tick()
+	r.write("app.log.1", "old\n")
+	r.truncate("app.log")
+	r.write("app.log", "new\n")
+	r.tick()
+	r.start()
+	r.want(r.pass(10*time.Second), "new")
+	for range 2 {
+		r.restart()
+		r.want(r.pass(40 * time.Second))
+	}
+	r.write("app.log", "newer\n")
+	r.want(r.pass(10*time.Second), "newer")
+}
+
+// A generation that the globs match is there when what was between is looked for, and compressed when the next scan comes.
+func TestAGenerationInTheGlobsThatIsCompressedBeforeTheScan(t *testing.T) {
+	r := newRig(t)
+	r.write("0.log", printed("one"))
+	r.start()
+	r.want(r.read(), "one (stdout)")
+	r.rename("0.log", "0.log.20260102-030405")
+	r.write("0.log", printed("two"))
+	r.rename("0.log", "0.log.20260102-030406")
+	r.write("0.log", printed("three"))
+	r.must(r.tailer.discover(r.path("0.log"), r.now))
+	r.want(r.look(), "three (stdout)")
+	r.compress("0.log.20260102-030406")
+	r.want(append(r.scan(), r.pass(20*time.Second)...), "two (stdout)")
+}
+
+// A file is seen while it is empty, and closed. Then it is written, renamed and compressed, and another one has its inode.
+func TestAnEmptyFileWhoseInodeIsUsedAgain(t *testing.T) {
+	r := newRig(t)
+	r.maxOpen = 1
+	r.cfg[0].Include = []string{r.path("*.log")}
+	r.write("0.log", "one\n")
+	r.start()
+	r.want(r.read(), "one")
+	r.rename("0.log", "0.log.20260102-030405")
+	r.write("0.log", "")
+	r.must(r.tailer.discover(r.path("0.log"), r.now))
+	r.write("1.log", "other\n")
+	r.want(r.scan(), "other") // the empty one is closed now
+	r.tick()
+	r.write("0.log", "two\n")
+	was := r.inode("0.log")
+	r.rename("0.log", "0.log.20260102-030406")
+	r.compress("0.log.20260102-030406")
+	r.write("0.log", "three\n")
+	if r.inode("0.log") != was {
+		t.Log("this file system did not use the inode again")
+	}
+	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "three", "two")
+}
+
+// What one search for unseen generations did not see, the one that the next rotation asks for does.
+func TestAGenerationThatOneSearchMissed(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("0.log")}
+	r.write("0.log", printed("one"))
+	r.start()
+	r.want(r.read(), "one (stdout)")
+	r.rename("0.log", "0.log.20260102-030405")
+	r.write("0.log", printed("two"))
+	r.rename("0.log", "away") // as if no listing had it
+	r.write("0.log", printed("three"))
+	r.want(append(r.scan(), r.pass(time.Minute)...), "three (stdout)")
+	r.rename("away", "0.log.20260102-030406")
+	r.want(r.pass(20 * time.Second))
+	r.rename("0.log", "0.log.20260102-030407")
+	r.write("0.log", printed("four"))
+	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "four (stdout)", "two (stdout)")
+}
+
+// Compressed generations that begin alike are not each other's copies, though none of them was read yet.
+func TestCompressedGenerationsThatBeginAlike(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("app.log")}
+	banner := strings.Repeat("a banner that every generation begins with\n", 30)
+	r.write("app.log", "one\n")
+	r.start()
+	r.want(r.read(), "one")
+	var want []string
+	for i, name := range []string{"app.log.1", "app.log.2", "app.log.3"} {
+		text := fmt.Sprintf("generation %d\n", i) // of the same length
+		r.write(name, banner+text)
+		r.compress(name)
+		want = append(want, strings.TrimSpace(text))
+	}
+	r.rename("app.log", "app.log.4")
+	r.write("app.log", "two\n")
+	var got []string
+	for _, line := range append(r.scan(), r.pass(2*time.Minute)...) {
+		if !strings.HasPrefix(line, "a banner") {
+			got = append(got, line)
+		}
+	}
+	r.want(sorted(got), append(want, "two")...)
 }

@@ -97,9 +97,12 @@ func (t *Tailer) part(o *content) {
 		t.away = append(t.away, o)
 		return
 	}
-	if n := o.unread(); n > 0 && o.id.head.n == 0 {
-		// Nobody had looked into it: it is one that is not known.
-		t.rounds = append(t.rounds, &round{path: o.root, since: o.born - 1, cfg: o.cfg, from: t.clock(), lost: o})
+	if n := o.unread(); o.id.head.n == 0 {
+		// Nobody had looked into it: what it held since is one that is not known.
+		r := t.search(o.root, o.cfg, o.path, o.name, o.real)
+		if n > 0 {
+			r.lost = append(r.lost, o)
+		}
 	} else if n > 0 {
 		t.missedContent(o)
 	}

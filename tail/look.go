@@ -56,9 +56,11 @@ func (t *Tailer) look(now time.Time) {
 // catchUp looks for what has no file any more, and for files that nobody saw. Needs mu.
 func (t *Tailer) catchUp(places directories) {
 	t.settle(places)
-	t.rounds = slices.DeleteFunc(t.rounds, func(r *round) bool {
-		return t.generations(r, places)
-	})
+	for root, r := range t.searches {
+		if t.generations(r, places) {
+			delete(t.searches, root)
+		}
+	}
 }
 
 // lookAt has f read if it grew, and lets go of it if it is rotated and will not. Needs mu.

@@ -235,7 +235,11 @@ func (p *Positions) find(id identity, head []byte, size int64, file io.ReaderAt)
 		copies = append(copies, at.copy())
 	}
 	p.mu.Unlock()
+	_, zipped := file.(*gunzip)
 	for _, at := range copies {
+		if zipped && at.id.birth != 0 && at.id.birth == id.birth {
+			return at, true // nobody writes to it in place, and to decompress it may take long
+		}
 		if same, err := at.seam.holds(file); same || err != nil { // rather trust it than read it twice
 			return at, true
 		}

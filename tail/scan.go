@@ -48,8 +48,6 @@ func (t *Tailer) compare(seen []sighting, dirs map[string]bool, now time.Time) m
 	}
 	places := make(directories)
 	at := t.whereabouts(seen)
-	t.rounds = append(t.rounds, t.postponed...) // they may have been compressed meanwhile
-	t.postponed = nil
 	for id, tw := range t.copies {
 		if !t.isKept(tw) {
 			delete(t.copies, id)
@@ -81,11 +79,6 @@ func (t *Tailer) compare(seen []sighting, dirs map[string]bool, now time.Time) m
 	}
 	if first {
 		t.scanned, t.cleared = true, now
-		for path := range t.known {
-			if t.paths[path] != nil {
-				delete(t.known, path)
-			}
-		}
 	}
 	t.catchUp(make(directories))
 	for _, f := range t.files {
@@ -220,6 +213,7 @@ func (t *Tailer) rename(f *file, name string, now time.Time) {
 	if f.name != name {
 		t.stats.Rotations++
 		t.log.Debug("log file has another name", "path", f.path, "name", name)
+		t.lookBack(f) // what has the name that it had may not be the next one
 	}
 	t.unname(f)
 	f.name, f.gone = name, false
@@ -266,9 +260,6 @@ func (t *Tailer) absent(f *file, places directories, now time.Time) {
 		if f.id.head.n == 0 {
 			// Nobody has looked into it since it was empty. What it holds is what is looked for then, and there is
 			// nothing by which it could be known again.
-			if f.unread() == 0 {
-				t.lookBack(f.root, f.born-1, f.cfg)
-			}
 			t.drop(f)
 			return
 		}
@@ -278,6 +269,7 @@ func (t *Tailer) absent(f *file, places directories, now time.Time) {
 		f.gone, f.goneAt, f.rotated = true, now, true
 		f.still, f.looks, f.last = now, 0, false
 		t.unname(f)
+		t.lookBack(f)
 	}
 	// A file that was moved elsewhere may come back.
 	if f.handle == nil && !f.busy && now.Sub(f.goneAt) >= awayFor {
@@ -319,9 +311,7 @@ func (t *Tailer) resume(s sighting) {
 		c.close()
 		return
 	}
-	if f := t.begin(c, s.path, nil); !f.rotated && f.path == f.root {
-		t.succeed(f, true, true)
-	}
+	t.lookBack(t.begin(c, s.path, nil))
 }
 
 // meetNew begins with a file that is not known. Needs mu.
@@ -338,14 +328,7 @@ func (t *Tailer) meetNew(s sighting, first bool) {
 		f.taken = f.taken.add(0, start)
 		f.skipped = start > 0
 	}
-	switch {
-	case f.path == f.root:
-		if !f.rotated {
-			t.succeed(f, first, false)
-		}
-	case !first && f.taken == nil:
-		t.precede(f)
-	}
+	t.lookBack(f)
 }
 
 // stranger opens a file that is not known, and whose content is not. It is nil if it cannot be told yet. Needs mu.
@@ -353,12 +336,8 @@ func (t *Tailer) stranger(s sighting) *candidate {
 	root := rotatedFrom(s.path)
 	if root != "" {
 		c, v := t.claim(s, root)
-		if c == nil && v != same && len(t.postponed) < maxFiles {
-			since := s.modified.UnixNano()
-			if _, at, ok := birthAt(s.path); ok {
-				since = min(since, at)
-			}
-			t.postponed = append(t.postponed, &round{path: root, since: since - 1, cfg: s.cfg, from: t.clock()})
+		if c == nil && v != same {
+			t.search(root, s.cfg, s.path) // by the next scan it may be compressed
 		}
 		return c
 	}
@@ -367,6 +346,15 @@ func (t *Tailer) stranger(s sighting) *candidate {
 	}
 	c, err := t.openCandidate(s)
 	t.onceLocked(s.path, "log file cannot be opened, trying again at each scan", err)
+	if c != nil {
+		return c
+	}
+	// It was rotated since it was seen. The search does not find it if it is older than we are.
+	t.search(s.path, s.cfg)
+	if moved, ok := make(directories).find(s.path, "", s.inode); ok && rotatedFrom(moved.path) == s.path {
+		moved.cfg = s.cfg
+		c, _ = t.claim(moved, s.path)
+	}
 	return c
 }
 
@@ -395,6 +383,7 @@ func (t *Tailer) rescue(at map[inode]sighting, places directories, now time.Time
 		}
 		f := t.begin(c, p.path, nil)
 		f.still = now
+		t.lookBack(f)
 	}
 }
 

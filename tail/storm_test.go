@@ -54,7 +54,8 @@ func (j *journal) save(dir string) string {
 	}
 	defer out.Close()
 	for _, l := range j.lines {
-		if strings.Contains(l, dir+"/") || strings.Contains(l, "tailer ") {
+		linked := strings.HasPrefix(filepath.Base(dir), "link") && strings.Contains(l, "/links/")
+		if strings.Contains(l, dir+"/") || linked || strings.Contains(l, "tailer ") {
 			if _, err := io.WriteString(out, strings.ReplaceAll(l, filepath.Dir(dir)+"/", "")); err != nil {
 				return err.Error()
 			}
@@ -356,7 +357,7 @@ func (s *storm) isQuiet() bool {
 			return false
 		}
 	}
-	return len(t.orphans)+len(t.rounds)+len(t.postponed)+t.queue.len() == 0
+	return len(t.orphans)+len(t.searches)+t.queue.len() == 0
 }
 
 // unrest says what keeps the tailer from being quiet.
@@ -370,7 +371,7 @@ func (s *storm) unrest() string {
 			fmt.Fprintf(&b, "%s: busy %t, queued %t, gone %t, see %s\n", f.path, f.busy, f.queued, f.gone, s.journal.save(filepath.Dir(f.path)))
 		}
 	}
-	fmt.Fprintf(&b, "%d orphans, %d rounds, %d postponed, %d queued", len(t.orphans), len(t.rounds), len(t.postponed), t.queue.len())
+	fmt.Fprintf(&b, "%d orphans, %d searches, %d queued", len(t.orphans), len(t.searches), t.queue.len())
 	return b.String()
 }
 
@@ -425,13 +426,20 @@ func TestStormOfRotations(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := &storm{rig: newRig(t), want: make(map[string]bool), maybe: make(map[string]bool), got: make(map[string]int)}
 	s.rig.log = slog.New(slog.NewTextHandler(&s.journal, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.cfg[0].Include = []string{s.path("one-*/app.log"), s.path("all-*/app.log*")}
+	s.cfg[0].Include = []string{s.path("one-*/app.log"), s.path("all-*/app.log*"), s.path("links/*.log")}
+	s.must(os.Mkdir(s.path("links"), 0o700))
 	var logs []*stormyLog
-	for _, glob := range []string{"one", "all"} {
+	for _, glob := range []string{"one", "all", "link"} {
 		for _, mode := range []string{"copytruncate", "copytruncate-gz", "busy-copytruncate", "busy-copytruncate-gz", "create", "create-gz", "kubelet"} {
+			if glob == "link" && mode != "kubelet" {
+				continue
+			}
 			l := &stormyLog{storm: s, random: rand.New(rand.NewPCG(random.Uint64(), 0)), mode: mode, dir: s.path(glob + "-" + mode)}
 			l.name = filepath.Join(l.dir, "app.log")
 			s.must(os.Mkdir(l.dir, 0o700))
+			if glob == "link" { // as /var/log/containers leads to /var/log/pods
+				s.must(os.Symlink(l.name, s.path("links/"+mode+".log")))
+			}
 			s.must(l.reopen())
 			s.must(l.write(false))
 			t.Cleanup(func() { l.file.Close() })

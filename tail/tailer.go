@@ -37,33 +37,32 @@ type Tailer struct {
 	running sync.WaitGroup
 	watch   *watcher // nil: no notifications
 
-	mu        sync.Mutex
-	closed    bool
-	files     map[inode]*file
-	paths     map[string]*file // by name and by real name
-	origins   map[string]*file // by root, the first of a list
-	queue     queue
-	buckets   map[string]*bucket // by source
-	open      *list.List         // of *file: have a handle, the one that was read last first
-	orphans   []*content         // contents whose heir is not found yet
-	away      []*content         // contents with a position whose file was not there at the start
-	copies    map[inode]twin     // files that hold what another one holds, too
-	strays    map[*file]bool     // files of the last scan without a name, whose content may be in another one
-	unclear   map[inode]glimpse  // files that cannot be told from others yet, as they were
-	postponed []*round           // of files since the last scan that could not be told: what to look for at the next
-	rounds    []*round           // paths at which there may have been files that nobody saw
-	parted    []parting          // contents that nobody has, until Positions has caught up
-	forget    []uint64           // keys that a cursor may say to forget now
-	spare     []*Chunk
-	stats     Stats
-	newest    int64              // birth of the newest file with a position when the tailer began
-	known     map[string]int64   // paths with a position when the tailer began, until another file has them, with the birth of the oldest one
-	missed    []Missed           // to be told
-	failing   map[*file]bool     // those whose last turn ended in an error
-	scanned   bool               // the first scan is over
-	full      bool               // maxFiles was reached, and logged
-	quiet     map[complaint]bool // logged, and not over
-	cleared   time.Time          // when positions without a file were last looked for
+	mu       sync.Mutex
+	closed   bool
+	files    map[inode]*file
+	paths    map[string]*file // by name and by real name
+	origins  map[string]*file // by root, the first of a list
+	queue    queue
+	buckets  map[string]*bucket // by source
+	open     *list.List         // of *file: have a handle, the one that was read last first
+	orphans  []*content         // contents whose heir is not found yet
+	away     []*content         // contents with a position whose file was not there at the start
+	copies   map[inode]twin     // files that hold what another one holds, too
+	strays   map[*file]bool     // files of the last scan without a name, whose content may be in another one
+	unclear  map[inode]glimpse  // files that cannot be told from others yet, as they were
+	searches map[string]*search // by root, for files that nobody saw
+	parted   []parting          // contents that nobody has, until Positions has caught up
+	forget   []uint64           // keys that a cursor may say to forget now
+	spare    []*Chunk
+	stats    Stats
+	newest   int64              // birth of the newest file with a position when the tailer began
+	known    map[string]int64   // roots that had a position when the tailer began, with the birth of the oldest one
+	missed   []Missed           // to be told
+	failing  map[*file]bool     // those whose last turn ended in an error
+	scanned  bool               // the first scan is over
+	full     bool               // maxFiles was reached, and logged
+	quiet    map[complaint]bool // logged, and not over
+	cleared  time.Time          // when positions without a file were last looked for
 }
 
 // A config is a Config, taken apart.
@@ -97,7 +96,7 @@ func newTailer(cfgs []Config, pos *Positions, missed func(Missed), log *slog.Log
 		wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), closing: make(chan struct{}),
 		files: make(map[inode]*file), paths: make(map[string]*file), origins: make(map[string]*file), open: list.New(),
 		buckets: make(map[string]*bucket), copies: make(map[inode]twin), unclear: make(map[inode]glimpse), strays: make(map[*file]bool),
-		failing: make(map[*file]bool), known: make(map[string]int64), quiet: make(map[complaint]bool),
+		failing: make(map[*file]bool), known: make(map[string]int64), quiet: make(map[complaint]bool), searches: make(map[string]*search),
 	}
 	t.budget.Store(unfinishedBytes)
 	for i, c := range cfgs {

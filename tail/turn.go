@@ -48,7 +48,7 @@ func (t *Tailer) turn(f *file, c *Chunk) (more bool, err error) {
 	t.mu.Lock()
 	if f.size == 0 && !st.modified.Equal(f.written) {
 		// What was written first may have been copied and truncated before anybody looked.
-		t.lookBack(f.root, f.written.UnixNano(), f.cfg)
+		t.lookBack(f)
 	}
 	f.id.head, f.rungs = extended, rungsOf(head)
 	f.moved = f.moved || st.size != f.size || !st.modified.Equal(f.written)
@@ -202,7 +202,7 @@ func (t *Tailer) startOver(f *file, st status, head []byte) fingerprint {
 		"path", f.path, "size", st.size, "read", f.taken.size(), "unread", f.unread())
 	// A file that was rotated by copying has gone through more than one round when there are more copies
 	// than one that were written since.
-	t.lookBack(f.root, f.written.UnixNano(), f.cfg)
+	t.lookBack(f)
 	t.leave(f.content())
 	f.startOver(rand.Uint64(), identity{inode: f.id.inode, birth: f.id.birth})
 	f.skipped, f.last, f.flushAt, f.safe, f.born = false, false, never, seam{}, st.modified.UnixNano()
