@@ -95,8 +95,8 @@ func (t *Tailer) whose(c *candidate, root string) (found verdict, f *file, o *co
 		}
 	}
 	for l := t.origins[root]; l != nil; l = l.next {
-		if of := l.content(); l.rotated && of.id.head.n > 0 && of.beginsOtherwise(c.head) {
-			continue
+		if of := l.content(); l.rotated && of.id.head.n > 0 && of.beginsOtherwise(c.head) && l.isAsRead() {
+			continue // nobody writes over it any more
 		}
 		v, shared := c.against(l)
 		if v == stale || v == unclear {

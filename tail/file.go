@@ -69,6 +69,15 @@ func (f *file) source() io.ReaderAt {
 	return f.handle
 }
 
+// isAsRead says whether it seems to be what it was at its last turn. Before it was rotated it may have been truncated.
+func (f *file) isAsRead() bool {
+	if f.zip != nil || f.handle == nil {
+		return f.zip != nil || f.modified.Equal(f.written)
+	}
+	st, err := look(f.handle)
+	return err == nil && st.size == f.size && st.modified.Equal(f.written)
+}
+
 // isAway says whether nothing can be read of it, unless it comes back.
 func (f *file) isAway() bool { return f.gone && f.handle == nil && !f.busy }
 
