@@ -285,14 +285,11 @@ func (c *candidate) contentBirth() int64 {
 	return first
 }
 
-// firstWritten is when what it holds began to be written, in ns since 1970: when its first line says that it was, else
-// when the file was made, or, if that is compressed or the file system does not keep it, was written last.
+// firstWritten is when what it holds began to be written, in ns since 1970, if its first line says so, else when the file
+// was written last: it may have been made long before, and truncated since.
 func (c *candidate) firstWritten() int64 {
 	if at, ok := c.lineTime(); ok {
 		return at
-	}
-	if c.zip == nil && c.id.birth > 0 {
-		return c.id.birth
 	}
 	return c.seen.modified.UnixNano()
 }

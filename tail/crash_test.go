@@ -372,6 +372,9 @@ func TestEveryLineIsDeliveredOnceWhateverHappens(t *testing.T) {
 		if round%3 == 0 {
 			m.maxOpen = 2
 		}
+		if round%2 == 1 {
+			m.cfg[0].Include = []string{m.path("*.log")} // so that rotated files are found by their names only
+		}
 		m.plain("plain.log")
 		m.runtime("cri.log")
 		m.start()
