@@ -1,6 +1,9 @@
 package tail
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -96,5 +99,21 @@ func BenchmarkPositions(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Apply(cursor)
+	}
+}
+
+// BenchmarkFirstScan is the start on a node with a thousand containers that were tailed before.
+func BenchmarkFirstScan(b *testing.B) {
+	r := newRig(b, func(c *Config) { c.Include = []string{filepath.Join(filepath.Dir(c.Include[0]), "*", "0.log")} })
+	for i := range 1000 {
+		r.must(os.Mkdir(r.path(strconv.Itoa(i)), 0o700))
+		r.write(strconv.Itoa(i)+"/0.log", cri("stdout", "F", "one"))
+		r.write(strconv.Itoa(i)+"/0.log.20260102-030405.gz", string(compressed([]byte(cri("stdout", "F", "before us")))))
+	}
+	r.start()
+	r.read()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.restart()
 	}
 }
