@@ -62,6 +62,20 @@ func TestAGenerationThatIsRenamedBeforeItIsOpened(t *testing.T) {
 	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "three", "two")
 }
 
+// The same at the very first start, when nothing is known of any log.
+func TestALogThatIsRenamedBeforeTheFirstStartOpensIt(t *testing.T) {
+	r := newRig(t)
+	r.cfg[0].Include = []string{r.path("0.log")}
+	r.write("0.log", cri("stdout", "F", "one"))
+	r.tick()
+	r.create()
+	seen, dirs := r.tailer.see()
+	r.rename("0.log", "0.log.20260102-030406")
+	r.write("0.log", printed("two"))
+	r.tailer.compare(seen, dirs, r.now)
+	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "one (stdout)", "two (stdout)")
+}
+
 // The agent is killed when it has read the file that is written, and not yet those that were rotated
 // while it was away before. At its next start the file is renamed before it is opened, so that the one after it
 // is the first that has the path: what is looked for is older than the newest that is known.
