@@ -29,7 +29,7 @@ import (
 // doctorOf is a doctor for a file of an agent.
 func doctorOf(t *testing.T, text string) *doctor {
 	t.Helper()
-	d := &doctor{p: &program{env: noEnv, stdout: io.Discard, stderr: io.Discard}, file: writeConfig(t, text), proc: "/proc", sample: time.Millisecond, patience: time.Second}
+	d := &doctor{p: &program{env: noEnv, stdout: io.Discard, stderr: io.Discard}, file: writeConfig(t, text), proc: "/proc", sample: time.Millisecond, patience: 5 * time.Second}
 	var err error
 	if d.cfg, err = loadAny(d.file, "agent", noEnv); err != nil {
 		t.Fatal(err)
