@@ -272,7 +272,7 @@ func (t *Tailer) tooMany(path string) bool {
 	return full
 }
 
-// tick is as coarse as the kernel's times of files may be, in ns; those of lines are not.
+// tick is as coarse as the kernel's times of files may be, in ns: what is made at a time may seem to be that much older.
 const tick = int64(10 * time.Millisecond)
 
 // contentBirth is when the file was made that had the content first, as far as can be told: a compressed one is

@@ -295,11 +295,11 @@ func TestFilesThatAreGoneAreBounded(t *testing.T) {
 func TestCopiesFromBeforeTheFirstStartAreLeftAlone(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Include = []string{c.Include[0][:len(c.Include[0])-1]} })
 	r.write("app.log", "old\n")
-	r.tick()
+	r.ago(20 * time.Millisecond)
 	r.write("app.log.1", "old\n")
 	r.truncate("app.log")
 	r.write("app.log", "new\n")
-	r.tick()
+	r.ago(20 * time.Millisecond)
 	r.start()
 	r.want(r.pass(10*time.Second), "new")
 	for range 2 {

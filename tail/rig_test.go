@@ -43,11 +43,12 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	return r
 }
 
-// start begins to tail; the first scan is over when it returns.
+// start begins to tail; the first scan is over when it returns, and what is made then is younger than the tailer.
 func (r *rig) start() {
 	r.t.Helper()
 	r.create()
 	r.tailer.scan(r.now)
+	r.tick()
 }
 
 // create is start without the first scan.
@@ -101,7 +102,10 @@ func (r *rig) compress(name string) {
 }
 
 // tick waits until a file that is made has another birth than one that was made before.
-func (r *rig) tick() {
+func (r *rig) tick() { r.t.Helper(); r.ago(1) }
+
+// ago waits until files that were made before are older than d, by their births.
+func (r *rig) ago(d time.Duration) {
 	r.t.Helper()
 	const name = "clock"
 	first := int64(-1)
@@ -112,7 +116,7 @@ func (r *rig) tick() {
 		if first < 0 {
 			first = at
 		}
-		if at != first || at == 0 {
+		if at-first >= int64(d) || at == 0 {
 			return
 		}
 	}

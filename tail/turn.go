@@ -205,7 +205,7 @@ func (t *Tailer) startOver(f *file, st status, head []byte) fingerprint {
 	t.lookBack(f)
 	t.leave(f.content())
 	f.startOver(rand.Uint64(), identity{inode: f.id.inode, birth: f.id.birth})
-	f.skipped, f.last, f.flushAt, f.safe, f.born = false, false, never, seam{}, st.modified.UnixNano()
+	f.skipped, f.last, f.flushAt, f.safe, f.born = false, false, never, seam{}, st.modified.UnixNano()-tick
 	f.id.head, _ = fingerprint{}.extend(head)
 	f.rungs, f.size = rungsOf(head), st.size
 	return f.id.head
