@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	soakTime = flag.Duration("soak", time.Minute, "how long TestSoakOfTailing goes on")
+	soakTime = flag.Duration("soak", 30*time.Second, "how long TestSoakOfTailing goes on")
 	soakSeed = flag.Uint64("seed", 0, "of TestSoakOfTailing; 0 picks one")
 )
 
