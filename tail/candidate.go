@@ -57,6 +57,9 @@ func (c *candidate) isEmpty() bool {
 	return c.zip == nil && bytes.HasPrefix(gzipMagic, c.head) || c.zip != nil && len(c.head) == 0 && c.isUnfinished()
 }
 
+// unzips says whether it is compressed and holds n bytes, as far as its end says.
+func (c *candidate) unzips(n int64) bool { return c.zip != nil && c.size == n&math.MaxUint32 }
+
 // isUnfinished says whether it is compressed, and ended before its end when it was read last.
 func (c *candidate) isUnfinished() bool { return c.zip != nil && !c.zip.whole && c.zip.z == nil }
 
@@ -97,7 +100,7 @@ func (c *candidate) holds(of *content) (v verdict, shared int64) {
 	if c.zip == nil && c.size < end {
 		return less, c.size
 	}
-	if c.zip != nil && c.size == end&math.MaxUint32 && !c.isUnfinished() && c.isTimed() {
+	if c.unzips(end) && !c.isUnfinished() && c.isTimed() {
 		return same, end // to the byte; nothing is left to read
 	}
 	switch ok, err := of.seam.holds(c.source()); {
@@ -116,7 +119,7 @@ func (c *candidate) holds(of *content) (v verdict, shared int64) {
 // copyOf is holds for what was seen to be a copy of the content, which may be shorter than any hash can tell. What was
 // compared then is not decompressed again.
 func (c *candidate) copyOf(of *content, was twin) verdict {
-	if end := of.done.end(); c.zip != nil && was.shared == end && c.size == end&math.MaxUint32 {
+	if end := of.done.end(); was.shared == end && c.unzips(end) {
 		return same
 	}
 	v, _ := c.holds(of)
@@ -181,7 +184,7 @@ func (c *candidate) beside(h *os.File, of *content) (v verdict, shared int64) {
 		return differs, 0
 	case of.id.head.n == 0:
 		return unclear, 0 // its first turn comes soon; if it is truncated before, nobody knows that it held that
-	case c.zip != nil && c.size == st.size&math.MaxUint32 && c.isTimed():
+	case c.unzips(st.size) && c.isTimed():
 		return same, st.size
 	case c.zip != nil:
 		return c.holds(of)

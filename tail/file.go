@@ -71,8 +71,11 @@ func (f *file) source() io.ReaderAt {
 
 // isAsRead says whether it seems to be what it was at its last turn. Before it was rotated it may have been truncated.
 func (f *file) isAsRead() bool {
-	if f.zip != nil || f.handle == nil {
-		return f.zip != nil || f.modified.Equal(f.written)
+	switch {
+	case f.zip != nil:
+		return true
+	case f.handle == nil:
+		return f.modified.Equal(f.written)
 	}
 	st, err := look(f.handle)
 	return err == nil && st.size == f.size && st.modified.Equal(f.written)

@@ -20,7 +20,7 @@ type search struct {
 }
 
 // lookBack asks for a search for files of the log of f. Needs mu.
-func (t *Tailer) lookBack(f *file) { t.search(f.root, f.cfg, f.path, f.name, f.real) }
+func (t *Tailer) lookBack(f *file) { t.search(f.root, f.cfg, f.name, f.real) }
 
 // search asks for one for a log, beside files of which it has these names. Needs mu.
 func (t *Tailer) search(root string, cfg *config, names ...string) *search {
@@ -30,11 +30,7 @@ func (t *Tailer) search(root string, cfg *config, names ...string) *search {
 		t.searches[root] = r
 	}
 	r.from = t.clock()
-	for _, name := range names {
-		if from := rootOf(name); name != "" && !slices.Contains(r.beside, from) {
-			r.beside = append(r.beside, from)
-		}
-	}
+	r.beside = addRoots(r.beside, names...)
 	return r
 }
 
@@ -157,7 +153,7 @@ func (t *Tailer) recollect(at map[inode]sighting) {
 		t.orphans = append(t.orphans, &content{progress: p, cfg: cfg, root: root, name: p.path, size: -1, since: t.clock(), away: true})
 		if !there[root] {
 			there[root] = true
-			t.search(root, cfg, p.path)
+			t.search(root, cfg)
 		}
 	}
 }

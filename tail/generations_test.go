@@ -124,15 +124,22 @@ func printed(text string) string {
 	return fmt.Sprintf("%s stdout F %s\n", time.Now().UTC().Format(time.RFC3339Nano), text)
 }
 
-// A generation is found when it has just been compressed: that file is younger than the next generation, which nobody
-// has seen yet, and which is renamed before anybody does.
-func TestAGenerationBehindOneThatWasFoundCompressed(t *testing.T) {
+// rotatedOnce is a rig whose log was read and rotated since, and has a successor that is empty and that nobody has seen.
+func rotatedOnce(t *testing.T, include string) *rig {
 	r := newRig(t)
-	r.cfg[0].Include = []string{r.path("0.log")}
+	r.cfg[0].Include = []string{r.path(include)}
 	r.write("0.log", printed("one"))
 	r.start()
 	r.want(r.read(), "one (stdout)")
 	r.rename("0.log", "0.log.20260102-030405")
+	r.write("0.log", "")
+	return r
+}
+
+// A generation is found when it has just been compressed: that file is younger than the next generation, which nobody
+// has seen yet, and which is renamed before anybody does.
+func TestAGenerationBehindOneThatWasFoundCompressed(t *testing.T) {
+	r := rotatedOnce(t, "0.log")
 	r.write("0.log", printed("two"))
 	r.must(r.tailer.discover(r.path("0.log"), r.now)) // what is between is looked for at the next look
 	r.rename("0.log", "0.log.20260102-030406")
@@ -312,11 +319,7 @@ func TestCopiesFromBeforeTheFirstStartAreLeftAlone(t *testing.T) {
 
 // A generation that the globs match is there when what was between is looked for, and compressed when the next scan comes.
 func TestAGenerationInTheGlobsThatIsCompressedBeforeTheScan(t *testing.T) {
-	r := newRig(t)
-	r.write("0.log", printed("one"))
-	r.start()
-	r.want(r.read(), "one (stdout)")
-	r.rename("0.log", "0.log.20260102-030405")
+	r := rotatedOnce(t, "*.log*")
 	r.write("0.log", printed("two"))
 	r.rename("0.log", "0.log.20260102-030406")
 	r.write("0.log", printed("three"))
@@ -326,39 +329,34 @@ func TestAGenerationInTheGlobsThatIsCompressedBeforeTheScan(t *testing.T) {
 	r.want(append(r.scan(), r.pass(20*time.Second)...), "two (stdout)")
 }
 
-// A file is seen while it is empty, and closed. Then it is written, renamed and compressed, and another one has its inode.
+// A file is seen while it is empty, and closed. It is known when its successor asks for what was between; then it is
+// compressed, and another one has its inode before anybody sees that.
 func TestAnEmptyFileWhoseInodeIsUsedAgain(t *testing.T) {
-	r := newRig(t)
-	r.maxOpen = 1
-	r.cfg[0].Include = []string{r.path("*.log")}
-	r.write("0.log", "one\n")
-	r.start()
-	r.want(r.read(), "one")
-	r.rename("0.log", "0.log.20260102-030405")
-	r.write("0.log", "")
+	r := rotatedOnce(t, "*.log")
+	r.tailer.maxOpen = 1
 	r.must(r.tailer.discover(r.path("0.log"), r.now))
-	r.write("1.log", "other\n")
-	r.want(r.scan(), "other") // the empty one is closed now
-	r.tick()
-	r.write("0.log", "two\n")
+	r.write("1.log", printed("other"))
+	r.want(r.scan(), "other (stdout)") // the empty one is closed now
+	r.write("0.log", printed("two"))
 	was := r.inode("0.log")
 	r.rename("0.log", "0.log.20260102-030406")
+	r.tick()
+	r.write("0.log", printed("three"))
+	r.must(r.tailer.discover(r.path("0.log"), r.now))
+	r.want(r.look(), "three (stdout)")
 	r.compress("0.log.20260102-030406")
-	r.write("0.log", "three\n")
+	r.rename("0.log", "0.log.20260102-030407")
+	r.tick()
+	r.write("0.log", printed("four"))
 	if r.inode("0.log") != was {
 		t.Log("this file system did not use the inode again")
 	}
-	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "three", "two")
+	r.want(sorted(append(r.scan(), r.pass(20*time.Second)...)), "four (stdout)", "two (stdout)")
 }
 
 // What one search for unseen generations did not see, the one that the next rotation asks for does.
 func TestAGenerationThatOneSearchMissed(t *testing.T) {
-	r := newRig(t)
-	r.cfg[0].Include = []string{r.path("0.log")}
-	r.write("0.log", printed("one"))
-	r.start()
-	r.want(r.read(), "one (stdout)")
-	r.rename("0.log", "0.log.20260102-030405")
+	r := rotatedOnce(t, "0.log")
 	r.write("0.log", printed("two"))
 	r.rename("0.log", "away") // as if no listing had it
 	r.write("0.log", printed("three"))

@@ -58,11 +58,7 @@ func (t *Tailer) settle(places directories) {
 			l = &log{cfg: cfg}
 			logs[root] = l
 		}
-		for _, path := range paths {
-			if from := rootOf(path); path != "" && !slices.Contains(l.beside, from) {
-				l.beside = append(l.beside, from)
-			}
-		}
+		l.beside = addRoots(l.beside, paths...)
 	}
 	for _, o := range t.orphans {
 		add(o.root, o.cfg, o.path, o.name, o.real)
@@ -99,7 +95,7 @@ func (t *Tailer) part(o *content) {
 	}
 	if n := o.unread(); o.id.head.n == 0 {
 		// Nobody had looked into it: what it held since is one that is not known.
-		r := t.search(o.root, o.cfg, o.path, o.name, o.real)
+		r := t.search(o.root, o.cfg, o.name, o.real)
 		if n > 0 {
 			r.lost = append(r.lost, o)
 		}

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -37,6 +38,16 @@ func rootOf(name string) string {
 		return from
 	}
 	return name
+}
+
+// addRoots adds the roots of names, of which some may be empty, that are not among roots.
+func addRoots(roots []string, names ...string) []string {
+	for _, name := range names {
+		if root := rootOf(name); name != "" && !slices.Contains(roots, root) {
+			roots = append(roots, root)
+		}
+	}
+	return roots
 }
 
 // cutDate takes a number or a date, and what divides it, off the end of a name.

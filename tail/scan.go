@@ -337,7 +337,7 @@ func (t *Tailer) stranger(s sighting) *candidate {
 	if root != "" {
 		c, v := t.claim(s, root)
 		if c == nil && v != same {
-			t.search(root, s.cfg, s.path) // by the next scan it may be compressed
+			t.search(root, s.cfg) // by the next scan it may be compressed
 		}
 		return c
 	}
@@ -346,7 +346,7 @@ func (t *Tailer) stranger(s sighting) *candidate {
 	}
 	c, err := t.openCandidate(s)
 	t.onceLocked(s.path, "log file cannot be opened, trying again at each scan", err)
-	if c != nil {
+	if c != nil || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c
 	}
 	// It was rotated since it was seen. The search does not find it if it is older than we are.
