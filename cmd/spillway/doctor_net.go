@@ -121,7 +121,7 @@ func (d *doctor) offer(ctx context.Context, check, endpoint, text string) {
 		d.good(check, "%s, OTLP answered in %s, and stores what is sent once", text, took)
 	case err == nil:
 		d.good(check, "%s, OTLP answered in %s; it is no spillway: what is sent again is stored again", text, took)
-	case state.State == "ready" && strings.Contains(err.Error(), "DeadlineExceeded"): // here, or there, where it is known, too
+	case state.State == "ready" && strings.Contains(err.Error(), "DeadlineExceeded"): // it travels with the request: either side may end it
 		d.found(check, warn, "data waits in the log meanwhile", "spillway status, on the collector: most often it waits for ClickHouse",
 			"%s, and it did not answer an empty OTLP request within %s", text, took)
 	case forward.Busy(err) != nil && strings.Contains(err.Error(), "ResourceExhausted"):
